@@ -1,8 +1,12 @@
 import keras
 from keras import ops
 
-from keras_pac.models.joint_upsampler import JointUpsampler
-from keras_pac.ops import adapting_kernel, pac_conv2d_transpose
+from keras_pac.models.joint_upsampler import (
+    JointUpsampler,
+    batch_to_channels,
+    channels_to_batch,
+)
+from keras_pac.ops import adapting_kernel, pac_conv2d_transpose, position_color_features
 
 
 @keras.saving.register_keras_serializable("keras_pac")
@@ -21,9 +25,9 @@ class JointBilateralUpsample(JointUpsampler):
         factor: int, 1 or more. How many times larger the result is than the target, in height and
             in width.
         kernel_size: int, odd, at least `factor`. Size of the window, in pixels of the guide.
-        scale_space: float, not negative. Weight of positions, in 1 / pixels of the guide: the
+        scale_space: float, positive. Weight of positions, in 1 / pixels of the guide: the
             reciprocal of the filter's standard deviation.
-        scale_color: float, not negative. Weight of colours, in 1 / units of the guide.
+        scale_color: float, positive. Weight of colours, in 1 / units of the guide.
         **kwargs: `name` and `dtype` of a `keras.Model`.
 
     Input shape:
@@ -44,7 +48,7 @@ class JointBilateralUpsample(JointUpsampler):
     Example:
         >>> import numpy as np
         >>> from keras_pac.models import JointBilateralUpsample
-        >>> model = JointBilateralUpsample(2, kernel_size=3, scale_space=0.0, scale_color=10.0)
+        >>> model = JointBilateralUpsample(2, kernel_size=3, scale_space=0.1, scale_color=10.0)
         >>> depth = np.array([1.0, 5.0], "float32").reshape(1, 1, 2, 1)
         >>> rgb = np.zeros((1, 2, 4, 3), "float32")
         >>> rgb[:, :, 2:] = 1.0  # a vertical edge
@@ -65,11 +69,8 @@ class JointBilateralUpsample(JointUpsampler):
                 f"Received: kernel_size={kernel_size!r}, factor={factor}"
             )
         for name, scale in (("scale_space", scale_space), ("scale_color", scale_color)):
-            if not isinstance(scale, (int, float)) or not 0 <= scale < float("inf"):
-                raise ValueError(
-                    f"`{name}` must be a finite number that is not negative. "
-                    f"Received: {name}={scale!r}"
-                )
+            if not isinstance(scale, (int, float)) or not 0 < scale < float("inf"):
+                raise ValueError(f"`{name}` must be a positive number. Received: {name}={scale!r}")
         self.kernel_size = kernel_size
         self.scale_space = scale_space
         self.scale_color = scale_color
@@ -87,28 +88,17 @@ class JointBilateralUpsample(JointUpsampler):
             "output_padding": beyond % 2,
             "data_format": "channels_last",
         }
-        kernel = adapting_kernel(
-            self._features(guide),
-            self.kernel_size,
-            transposed=True,
-            normalize=True,
-            **geometry,
-        )
-        ones = ops.ones((self.kernel_size, self.kernel_size, 1, 1), dtype=target_low.dtype)
-        return pac_conv2d_transpose(target_low, kernel, ones, **geometry)
-
-    def _features(self, guide):
-        """Return [scale_color * rgb, scale_space * y, scale_space * x]."""
-        # A position beyond 2048 does not fit into float16.
+        # float16 has no room for the positions.
         guide = ops.cast(guide, keras.backend.result_type(guide.dtype, "float32"))
-        _, height, width, _ = ops.shape(guide)
-        y = ops.reshape(ops.arange(height, dtype=guide.dtype), (1, height, 1, 1))
-        x = ops.reshape(ops.arange(width, dtype=guide.dtype), (1, 1, width, 1))
-        flat = ops.zeros_like(guide[..., :1])
-        return ops.concatenate(
-            [guide * self.scale_color, flat + y * self.scale_space, flat + x * self.scale_space],
-            axis=3,
+        features = position_color_features(guide, 1 / self.scale_space, 1 / self.scale_color)
+        kernel = adapting_kernel(
+            features, self.kernel_size, transposed=True, normalize=True, **geometry
         )
+        channels = ops.shape(target_low)[3]
+        kernel = ops.repeat(ops.cast(kernel, target_low.dtype), channels, axis=0)
+        ones = ops.ones((self.kernel_size, self.kernel_size, 1, 1), dtype=target_low.dtype)
+        y = pac_conv2d_transpose(channels_to_batch(target_low), kernel, ones, **geometry)
+        return batch_to_channels(y, channels)
 
     def get_config(self):
         return {

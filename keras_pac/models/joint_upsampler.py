@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from keras_pac.ops import checks
+
 
 class JointUpsampler(keras.Model):
     """Base class: a low-resolution target and a full-resolution RGB guide in, the target in full
@@ -55,9 +57,7 @@ class JointUpsampler(keras.Model):
         target, guide = _pair("tensors", inputs)
         self.compute_output_shape((target.shape, guide.shape))
         for name, tensor in (("target_low", target), ("guide", guide)):
-            dtype = keras.backend.standardize_dtype(tensor.dtype)
-            if not keras.backend.is_float_dtype(dtype):
-                raise ValueError(f"`{name}` must be of a floating type. Received: dtype={dtype}")
+            checks.check_float(name, tensor.dtype)
         return target, guide
 
     def get_config(self):

@@ -9,3 +9,11 @@ from keras_pac.ops.implementation import (
 )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "get_implementation",
+    "implementation",
+    "not_supported_reasons",
+    "ops",
+    "set_implementation",
+]

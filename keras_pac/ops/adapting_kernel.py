@@ -199,7 +199,9 @@ def kernel_phases(
             kernel = ops.exp(-0.5 * kernel)
         else:
             exponent = ops.convert_to_tensor(exponent, dtype)
-            kernel = ops.convert_to_tensor(alpha, dtype) + ops.power(kernel + INVERSE_EPSILON, exponent / 2)
+            kernel = ops.convert_to_tensor(alpha, dtype) + ops.power(
+                kernel + INVERSE_EPSILON, exponent / 2
+            )
         if normalize or valid_mask is not None:
             in_image = ops.stack(slice_taps(inside, phase.input_taps), axis=3)
             counted = in_image

@@ -1,4 +1,4 @@
-"""The suite: every case builds a PAC layer and Keras's own layer of the same arguments."""
+"""The suite: every case makes a PAC layer and Keras's own layer of the same arguments."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ import keras_pac
 
 @dataclass(frozen=True)
 class Case:
-    """A layer and the images it gets: float32, channels last, padding 'same'."""
+    """A layer and the size of its images: float32, channels last, padding 'same'."""
 
     name: str
     batch: int
@@ -24,33 +24,32 @@ class Case:
     strides: int = 1
     transposed: bool = False
 
+    @property
+    def input_shape(self):
+        return (self.batch, self.height, self.width, self.channels)
+
+    @property
+    def guide_shape(self):
+        return self.output_shape[:3] + (self.guide_channels,)
+
+    @property
+    def output_shape(self):
+        # Only transposed cases have strides.
+        return (self.batch, self.height * self.strides, self.width * self.strides, self.filters)
+
     def keras_layer(self):
-        layers = keras.layers
-        layer = (layers.Conv2DTranspose if self.transposed else layers.Conv2D)(**self._arguments())
-        layer.build(self._input_shape())
+        """Return a layer that is called with x."""
+        cls = keras.layers.Conv2DTranspose if self.transposed else keras.layers.Conv2D
+        layer = cls(**self._arguments())
+        layer.build(self.input_shape)
         return layer
 
     def pac_layer(self):
-        layer = (keras_pac.PacConv2DTranspose if self.transposed else keras_pac.PacConv2D)(
-            **self._arguments()
-        )
-        layer.build([self._input_shape(), self._output_shape(self.guide_channels)])
+        """Return a layer that is called with [x, guide]."""
+        cls = keras_pac.PacConv2DTranspose if self.transposed else keras_pac.PacConv2D
+        layer = cls(**self._arguments())
+        layer.build([self.input_shape, self.guide_shape])
         return layer
-
-    def keras_inputs(self):
-        """Return [x]."""
-        return [keras.random.normal(self._input_shape(), seed=1)]
-
-    def pac_inputs(self):
-        """Return [x, guide]."""
-        # Neighbours differ by about 1, as in a trained network: K is neither 0 nor 1 everywhere.
-        scale = (2 * self.guide_channels) ** -0.5
-        guide = scale * keras.random.normal(self._output_shape(self.guide_channels), seed=2)
-        return [*self.keras_inputs(), guide]
-
-    def upstream_gradient(self):
-        """Return what the rest of a network would pass back to the layer."""
-        return keras.random.normal(self._output_shape(self.filters), seed=3)
 
     def _arguments(self):
         return {
@@ -62,13 +61,6 @@ class Case:
             "data_format": "channels_last",
         }
 
-    def _input_shape(self):
-        return (self.batch, self.height, self.width, self.channels)
-
-    def _output_shape(self, channels):
-        factor = self.strides if self.transposed else 1
-        return (self.batch, factor * self.height, factor * self.width, channels)
-
 
 SUITE = [
     Case("upsample-128", 1, 128, 128, 32, 32, guide_channels=16, kernel_size=5),
@@ -77,37 +69,29 @@ SUITE = [
     Case("classic", 4, 64, 64, 64, 64, guide_channels=32, kernel_size=3),
     Case("hot-swap", 4, 56, 56, 256, 256, guide_channels=64, kernel_size=3),
     Case("crf", 1, 375, 500, 21, 21, guide_channels=3, kernel_size=5, dilation_rate=16),
-    Case(
-        "transposed", 1, 120, 160, 32, 32, guide_channels=16, kernel_size=5, strides=2,
-        transposed=True,
-    ),
-]  # fmt: skip
+    Case("transposed", 1, 120, 160, 32, 32, 16, kernel_size=5, strides=2, transposed=True),
+]
 
 
 def forward(layer):
-    """Return a graph function of the layer's inputs that runs the layer."""
-
-    @tf.function(jit_compile=False)
-    def run(inputs):
-        return layer(inputs if len(inputs) > 1 else inputs[0])
-
-    return run
+    """Return a graph function that runs the layer on its inputs, x or [x, guide]."""
+    return tf.function(layer, jit_compile=False)
 
 
 def training_step(layer):
     """Return a graph function that runs the layer and computes all its gradients.
 
-    It takes the inputs and the upstream gradient, and returns the output (or the forward pass of
-    a plain convolution, whose gradients don't need it, would be optimised away) and the gradients
-    by every input and weight.
+    It takes the inputs and the gradient that the rest of a network passes back. It returns the
+    output too: the gradients of a plain convolution don't need it, and unused it would not be
+    computed.
     """
 
     @tf.function(jit_compile=False)
     def run(inputs, upstream_gradient):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            y = layer(inputs if len(inputs) > 1 else inputs[0])
-        weights = [weight.value for weight in layer.trainable_weights]
-        return y, tape.gradient(y, [*inputs, *weights], output_gradients=upstream_gradient)
+            y = layer(inputs)
+        sources = [inputs, [weight.value for weight in layer.trainable_weights]]
+        return y, tape.gradient(y, sources, output_gradients=upstream_gradient)
 
     return run

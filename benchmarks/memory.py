@@ -1,13 +1,11 @@
-"""Peak memory of one training step, in a process of its own.
+"""Peak memory of one training step: python -m benchmarks.memory CASE_AS_JSON IMPLEMENTATION
 
-    python -m benchmarks.memory '<case as JSON>' keras|patches|taps|compiled
-
-prints MiB: by how much the process's peak resident memory grows, over its peak after the same
-step on an 8x8 image, when the inputs are made and one training step runs. So the inputs, the
-output, all gradients and everything in between count; Python, TensorFlow and the graph don't.
+Prints MiB: by how much the peak resident memory of this process grows when the inputs are made
+and one training step runs, after the same step has run on a tiny image. So the inputs, the
+output, all gradients and whatever the step keeps in between count; Python, TensorFlow and the
+layer's weights don't.
 """
 
-import contextlib
 import dataclasses
 import json
 import resource
@@ -20,35 +18,39 @@ import keras_pac
 from benchmarks.cases import Case, training_step
 
 
-def peak_in_own_process(case, name):
-    """Return the MiB that a training step of Keras's layer ('keras') or an implementation takes."""
-    command = [sys.executable, "-m", "benchmarks.memory", json.dumps(dataclasses.asdict(case)), name]
+def peak_in_own_process(case, implementation):
+    """Return the MiB that a step takes; `implementation` "keras" is Keras's own layer."""
+    case = json.dumps(dataclasses.asdict(case))
+    command = [sys.executable, "-m", "benchmarks.memory", case, implementation]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{run.stderr}")
     return float(run.stdout.splitlines()[-1])
 
 
-def peak(case, name):
-    layer = case.keras_layer() if name == "keras" else case.pac_layer()
-    step = training_step(layer)
+def _peak(case, implementation):
+    if implementation == "keras":
+        step = training_step(case.keras_layer())
+    else:
+        keras_pac.set_implementation(implementation)
+        step = training_step(case.pac_layer())
 
-    def make_inputs(case):
-        inputs = case.keras_inputs() if name == "keras" else case.pac_inputs()
-        return inputs, case.upstream_gradient()
+    def arguments(case, make):
+        x, upstream_gradient = make(case.input_shape), make(case.output_shape)
+        inputs = x if implementation == "keras" else [x, make(case.guide_shape)]
+        return inputs, upstream_gradient
 
-    chosen = contextlib.nullcontext() if name == "keras" else keras_pac.implementation(name)
-    with chosen:
-        step(*make_inputs(dataclasses.replace(case, height=8, width=8)))
-        specs = tf.nest.map_structure(
-            tf.TensorSpec.from_tensor, tf.function(make_inputs).get_concrete_function
-        )
-    return specs
+    # Zeros, as their values don't matter here and random ones would need memory to make.
+    step(*arguments(dataclasses.replace(case, height=8, width=8), tf.zeros))
+    step.get_concrete_function(*arguments(case, tf.TensorSpec))
+    before = _peak_resident_mib()
+    step(*arguments(case, tf.zeros))
+    return _peak_resident_mib() - before
 
 
-def _peak_mib():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _peak_resident_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts KiB
 
 
 if __name__ == "__main__":
-    print(peak(Case(**json.loads(sys.argv[1])), sys.argv[2]))
+    print(_peak(Case(**json.loads(sys.argv[1])), sys.argv[2]))

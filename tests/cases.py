@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 import zlib
 
 import numpy as np
+
 import oracle
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -59,7 +61,7 @@ def load_golden_config(name):
         return json.loads(str(data["config"]))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load_golden(name):
     """Read a golden file as a Case."""
     with np.load(GOLDEN / f"{name}.npz") as file:
@@ -161,82 +163,135 @@ def oracle_loss(case, name):
     return lambda array: (run_oracle(case, {**case.arrays, name: array})[0] * case.grad_y).sum()
 
 
-@functools.lru_cache(maxsize=None)
+def output_size(case, size):
+    """The output size of a case for an input of `size`."""
+    steps = (case.kernel_size, case.geometry["strides"], case.geometry["dilation_rate"])
+    padding = case.geometry["padding"]
+    if case.operation == "transposed":
+        pads = oracle.transposed_geometry(size, *steps, padding, case.geometry["output_padding"])
+        size = tuple((n - 1) * s + 1 for n, s in zip(size, steps[1]))
+        steps = (case.kernel_size, (1, 1), steps[2])
+    else:
+        pads = oracle.conv_pads(size, *steps, padding)
+    return tuple(
+        (n + sum(p) - (k - 1) * d - 1) // s + 1 for n, p, k, s, d in zip(size, pads, *steps)
+    )
+
+
+def make_case(
+    rng,
+    operation,
+    kernel_size=(3, 3),
+    size=(5, 4),
+    *,
+    batch=1,
+    channels=2,
+    filters=3,
+    guide_channels=2,
+    strides=(1, 1),
+    padding="same",
+    dilation_rate=(1, 1),
+    output_padding=None,
+    kind="gaussian",
+    asymmetric=False,
+    channel_wise=False,
+    normalize=False,
+    shared=False,
+    bias=True,
+    smoothing=None,
+    masked=False,
+    given=False,
+):
+    """Draw the arrays of a case; y, K and the output mask are the oracle's, gradients are empty.
+
+    `smoothing` is the size of the smoothing window. `given` gives K instead of a guide.
+    """
+    geometry = {"strides": strides, "padding": padding, "dilation_rate": dilation_rate}
+    if operation == "transposed":
+        geometry["output_padding"] = output_padding
+    options = {
+        "kind": kind,
+        "asymmetric": asymmetric,
+        "channel_wise": channel_wise,
+        "normalize": normalize,
+    }
+    case = Case(operation, kernel_size, geometry, options, {}, None, None, None, None, {})
+    arrays = case.arrays
+    out = output_size(case, size)
+    arrays["x"] = rng.normal(size=(batch, *size, channels))
+    if given:
+        arrays["adapting_kernel"] = rng.normal(size=(batch, *out, math.prod(kernel_size)))
+    else:
+        guide_size = out if operation == "transposed" else size
+        guide_channels = channels if channel_wise else guide_channels
+        arrays["guide"] = rng.normal(size=(batch, *guide_size, guide_channels))
+    if operation != "pool":
+        ends = (channels, filters) if operation == "conv" else (filters, channels)
+        arrays["kernel"] = rng.normal(size=(*kernel_size, *((1, 1) if shared else ends)))
+        if bias:
+            arrays["bias"] = rng.normal(size=channels if shared else filters)
+    if kind == "inverse":
+        shape = channels if channel_wise else ()
+        arrays["alpha"] = rng.uniform(0.1, 0.5, shape)
+        arrays["exponent"] = rng.uniform(0.2, 0.8, shape)
+    if smoothing:
+        arrays["smoothing"] = rng.uniform(0, 2 / smoothing**2, (smoothing, smoothing))
+    if masked:
+        arrays["valid_mask"] = (rng.random((batch, *size, 1)) < 0.6).astype("float64")
+    case.y, case.adapting_kernel, case.output_mask = run_oracle(case, arrays)
+    case.grad_y = rng.normal(size=case.y.shape)
+    return case
+
+
+def oracle_gradients(case):
+    """The gradient of sum(y * grad_y) by every array but the mask."""
+    return {
+        name: oracle.gradient(oracle_loss(case, name), array)
+        for name, array in case.arrays.items()
+        if name != "valid_mask"
+    }
+
+
+@functools.cache
 def random_case(operation, seed):
-    """Draw a geometry, options and arrays, and let the oracle give the results."""
+    """Draw geometry, options and arrays; results and gradients are the oracle's."""
     rng = np.random.default_rng([zlib.crc32(operation.encode()), seed])
 
-    def maybe(probability=0.5):
-        return rng.random() < probability
+    def perhaps(probability=0.5):
+        return bool(rng.random() < probability)
 
-    def small(low, high):
+    def two(low, high):
         return tuple(int(n) for n in rng.integers(low, high + 1, 2))
 
     kernel_size = tuple(int(n) for n in rng.choice([1, 3, 5], 2, p=[0.2, 0.6, 0.2]))
-    strides, dilation_rate = small(1, 3), small(1, 2)
+    strides, dilation_rate, size = two(1, 3), two(1, 2), two(1, 5)
     reach = [(k - 1) * d for k, d in zip(kernel_size, dilation_rate)]
-    size = small(1, 5)
     padding = ["valid", "same", "explicit"][rng.integers(3)]
-    geometry = {"strides": strides, "dilation_rate": dilation_rate}
-    options = {
-        "kind": "gaussian" if maybe() else "inverse",
-        "asymmetric": maybe(0.3),
-        "channel_wise": operation == "pool" and maybe(),
-        "normalize": maybe(),
-    }
     if operation == "transposed":
         if padding == "explicit":
             padding = tuple(int(rng.integers(0, r // 2 + 1)) for r in reach)
-        extra = tuple(int(rng.integers(0, s)) for s in strides) if maybe() else None
-        geometry["output_padding"] = extra
     else:
         size = tuple(n + r for n, r in zip(size, reach))
         if padding == "explicit":
             padding = tuple(tuple(int(p) for p in rng.integers(0, r // 2 + 1, 2)) for r in reach)
-    geometry["padding"] = padding
-
-    channels, filters = 2, 3
-    batch = 2
-    if operation == "transposed":
-        pads = oracle.transposed_geometry(
-            size, kernel_size, strides, dilation_rate, padding, geometry["output_padding"]
-        )
-        guide_size = tuple(
-            (n - 1) * s + 1 + sum(p) - r for n, s, p, r in zip(size, strides, pads, reach)
-        )
-    else:
-        guide_size = size
-    arrays = {
-        "x": rng.normal(size=(batch, *size, channels)),
-        "guide": rng.normal(size=(batch, *guide_size, 2)),
-    }
-    if operation != "pool":
-        if maybe(0.3):
-            arrays["kernel"] = rng.normal(size=(*kernel_size, 1, 1))
-        elif operation == "conv":
-            arrays["kernel"] = rng.normal(size=(*kernel_size, channels, filters))
-        else:
-            arrays["kernel"] = rng.normal(size=(*kernel_size, filters, channels))
-        if maybe():
-            arrays["bias"] = rng.normal(
-                size=channels if arrays["kernel"].size == np.prod(kernel_size) else filters
-            )
-    if options["kind"] == "inverse":
-        shape = 2 if options["channel_wise"] else ()
-        arrays["alpha"] = rng.uniform(0.1, 0.5, shape)
-        arrays["exponent"] = rng.uniform(0.2, 0.8, shape)
-    if maybe(0.3):
-        n = int(rng.choice([3, 5]))
-        arrays["smoothing"] = rng.uniform(0, 2 / n**2, (n, n))
-    if maybe(0.4):
-        arrays["valid_mask"] = (rng.random((batch, *size, 1)) < 0.6).astype("float64")
-
-    case = Case(operation, kernel_size, geometry, options, arrays, None, None, None, None, {})
-    case.y, case.adapting_kernel, case.output_mask = run_oracle(case, arrays)
-    case.grad_y = rng.normal(size=case.y.shape)
-    case.gradients = {
-        name: oracle.gradient(oracle_loss(case, name), array)
-        for name, array in arrays.items()
-        if name != "valid_mask"
-    }
+    case = make_case(
+        rng,
+        operation,
+        kernel_size,
+        size,
+        batch=2,
+        strides=strides,
+        padding=padding,
+        dilation_rate=dilation_rate,
+        output_padding=tuple(int(rng.integers(0, s)) for s in strides) if perhaps() else None,
+        kind="gaussian" if perhaps() else "inverse",
+        asymmetric=perhaps(0.3),
+        channel_wise=operation == "pool" and perhaps(),
+        normalize=perhaps(),
+        shared=perhaps(0.3),
+        bias=perhaps(),
+        smoothing=[None, None, 3, 5][rng.integers(4)],
+        masked=perhaps(0.4),
+    )
+    case.gradients = oracle_gradients(case)
     return case

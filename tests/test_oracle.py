@@ -1,8 +1,9 @@
 """The oracle itself, held to the reference numbers: everything else leans on it."""
 
 import numpy as np
-import oracle
 import pytest
+
+import oracle
 from cases import GOLDEN_NAMES, load_golden, oracle_loss, run_oracle
 from tolerances import assert_close
 

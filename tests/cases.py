@@ -8,7 +8,6 @@ import pathlib
 import zlib
 
 import numpy as np
-
 import oracle
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -169,12 +168,13 @@ def output_size(case, size):
     padding = case.geometry["padding"]
     if case.operation == "transposed":
         pads = oracle.transposed_geometry(size, *steps, padding, case.geometry["output_padding"])
-        size = tuple((n - 1) * s + 1 for n, s in zip(size, steps[1]))
+        size = tuple((n - 1) * s + 1 for n, s in zip(size, steps[1], strict=True))
         steps = (case.kernel_size, (1, 1), steps[2])
     else:
         pads = oracle.conv_pads(size, *steps, padding)
     return tuple(
-        (n + sum(p) - (k - 1) * d - 1) // s + 1 for n, p, k, s, d in zip(size, pads, *steps)
+        (n + sum(p) - (k - 1) * d - 1) // s + 1
+        for n, p, k, s, d in zip(size, pads, *steps, strict=True)
     )
 
 
@@ -265,13 +265,13 @@ def random_case(operation, seed):
 
     kernel_size = tuple(int(n) for n in rng.choice([1, 3, 5], 2, p=[0.2, 0.6, 0.2]))
     strides, dilation_rate, size = two(1, 3), two(1, 2), two(1, 5)
-    reach = [(k - 1) * d for k, d in zip(kernel_size, dilation_rate)]
+    reach = [(k - 1) * d for k, d in zip(kernel_size, dilation_rate, strict=True)]
     padding = ["valid", "same", "explicit"][rng.integers(3)]
     if operation == "transposed":
         if padding == "explicit":
             padding = tuple(int(rng.integers(0, r // 2 + 1)) for r in reach)
     else:
-        size = tuple(n + r for n, r in zip(size, reach))
+        size = tuple(n + r for n, r in zip(size, reach, strict=True))
         if padding == "explicit":
             padding = tuple(tuple(int(p) for p in rng.integers(0, r // 2 + 1, 2)) for r in reach)
     case = make_case(

@@ -19,7 +19,9 @@ def conv_pads(size, kernel_size, strides, dilation_rate, padding):
         return (0, 0), (0, 0)
     if padding == "same":
         pads = []
-        for n, k, s, d in zip(size, pair(kernel_size), pair(strides), pair(dilation_rate)):
+        for n, k, s, d in zip(
+            size, pair(kernel_size), pair(strides), pair(dilation_rate), strict=True
+        ):
             total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
             pads.append((total // 2, total - total // 2))
         return tuple(pads)
@@ -42,6 +44,7 @@ def transposed_geometry(size, kernel_size, strides, dilation_rate, padding, outp
         pair(dilation_rate),
         explicit,
         output_padding,
+        strict=True,
     ):
         reach = (k - 1) * d
         full = (n - 1) * s + reach + 1

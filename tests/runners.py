@@ -1,7 +1,6 @@
-"""Run a `Case` through the functional ops or through a layer, with gradients."""
+"""Run a `Case` through the functional ops or a layer, on whatever backend Keras has."""
 
 import numpy as np
-import tensorflow as tf
 from keras_pac import ops
 
 KERNEL_OPTIONS = ("alpha", "exponent", "smoothing", "valid_mask")
@@ -38,19 +37,3 @@ def run_ops(case, arrays, data_format="channels_last"):
         function = {"conv": ops.pac_conv2d, "transposed": ops.pac_conv2d_transpose}[case.operation]
         y = function(arrays["x"], adapting, arrays["kernel"], arrays.get("bias"), **geometry)
     return y, adapting, output_mask
-
-
-def tensors_of(case, dtype):
-    """The arrays of a case as tensors."""
-    return {name: tf.constant(array, dtype) for name, array in case.arrays.items()}
-
-
-def ops_with_gradients(case, dtype):
-    """Return (y, K, output_mask, gradients by name) by the functional ops."""
-    tensors = tensors_of(case, dtype)
-    watched = {name: tensors[name] for name in case.gradients}
-    with tf.GradientTape() as tape:
-        tape.watch(watched)
-        y, adapting, output_mask = run_ops(case, tensors)
-    grad_y = tf.constant(case.grad_y, dtype)
-    return y, adapting, output_mask, tape.gradient(y, watched, output_gradients=grad_y)

@@ -9,7 +9,8 @@ import oracle
 import pytest
 import tensorflow as tf
 from cases import OPERATIONS, make_case, oracle_gradients, run_oracle
-from runners import ops_with_gradients, run_ops, tensors_of
+from differentiate import ops_with_gradients, tensors_of
+from runners import run_ops
 from tolerances import assert_close
 
 STEP = 1e-5

@@ -1,15 +1,15 @@
 """The functional ops: against the oracle, Keras's own layers, and themselves under another roof."""
 
 import keras
+import keras_pac
 import numpy as np
 import pytest
 import tensorflow as tf
 from cases import OPERATIONS, make_case, oracle_gradients, random_case, run_oracle
-from runners import ops_with_gradients, run_ops, tensors_of, to_channels_first
-from tolerances import assert_close
-
-import keras_pac
+from differentiate import ops_with_gradients, tensors_of
 from keras_pac import ops
+from runners import run_ops, to_channels_first
+from tolerances import assert_close
 
 
 def constant_guide(batch, size, channels=2):
@@ -125,7 +125,9 @@ def test_a_constant_guide_gives_conv2d(
         y = ops.pac_conv2d(x, adapting, *weights, **geometry)
     assert_close(y, expected, "float64", "y")
     gradients = tape.gradient(y, [x, *weights], output_gradients=grad_y)
-    for name, actual, wanted in zip(("x", "kernel", "bias"), gradients, expected_gradients):
+    for name, actual, wanted in zip(
+        ("x", "kernel", "bias"), gradients, expected_gradients, strict=True
+    ):
         assert_close(actual, wanted, "float64", f"gradient of {name}")
 
 
@@ -199,7 +201,9 @@ def test_a_constant_guide_gives_conv2d_transpose(
         y = ops.pac_conv2d_transpose(x, adapting, *weights, **geometry)
     assert_close(y, expected, "float64", "y")
     gradients = tape.gradient(y, [x, *weights], output_gradients=grad_y)
-    for name, actual, wanted in zip(("x", "kernel", "bias"), gradients, expected_gradients):
+    for name, actual, wanted in zip(
+        ("x", "kernel", "bias"), gradients, expected_gradients, strict=True
+    ):
         assert_close(actual, wanted, "float64", f"gradient of {name}")
 
 
@@ -400,12 +404,12 @@ def test_nan_in_the_guide_stays_local(implementation, operation, normalize, cent
         size, geometry, reach = (9, 10), {"dilation_rate": (2, 1)}, (2, 2)
     case = make_case(rng, operation, (3, 5), size, normalize=normalize, **geometry)
     out = case.y.shape[1:3]
-    centre = tuple(min(c, n - 1) for c, n in zip(centre, out))
+    centre = tuple(min(c, n - 1) for c, n in zip(centre, out, strict=True))
     case.gradients = case.arrays
     clean_y, _, _, clean = ops_with_gradients(case, "float64")
-    case.arrays["guide"][0, *centre, 0] = np.nan
+    case.arrays["guide"][(0, *centre, 0)] = np.nan
     y, _, _, gradients = ops_with_gradients(case, "float64")
-    assert np.isnan(y.numpy()[0, *centre]).all()
+    assert np.isnan(y.numpy()[(0, *centre)]).all()
     far = ~within(out, centre, reach)
     assert_close(y.numpy()[0, far], clean_y.numpy()[0, far], "float64", "y")
     # A window that is normalised has a NaN for each of its taps: one reach more.

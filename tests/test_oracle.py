@@ -1,9 +1,8 @@
 """The oracle itself, held to the reference numbers: everything else leans on it."""
 
 import numpy as np
-import pytest
-
 import oracle
+import pytest
 from cases import GOLDEN_NAMES, load_golden, oracle_loss, run_oracle
 from tolerances import assert_close
 

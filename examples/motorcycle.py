@@ -1,0 +1,23 @@
+"""The real view: the motorcycle of the Middlebury 2014 stereo pictures, as scikit-image has it."""
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from skimage.data import stereo_motorcycle
+
+
+def load_motorcycle(factor):
+    """The left image (uint8) and its float32 disparity, NaN where unknown.
+
+    Cropped at the bottom and on the right to sizes that `factor` divides.
+    """
+    image, _, disparity = stereo_motorcycle()
+    rows, cols = (size - size % factor for size in disparity.shape)
+    disparity = np.where(np.isfinite(disparity), disparity, np.nan).astype(np.float32)
+    return image[:rows, :cols], disparity[:rows, :cols, None]
+
+
+def fill_unknown(disparity):
+    """Unknown pixels get the value of the nearest known one, as a low-res image has no gaps."""
+    unknown = np.isnan(disparity[..., 0])
+    row, col = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    return disparity[row, col]

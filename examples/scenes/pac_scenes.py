@@ -1,0 +1,36 @@
+"""The tfds builder of the drawn scenes."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from examples.scenes.drawing import draw_scene
+
+SIZE = 192
+SCENES = {"train": 320, "validation": 32}
+
+
+class PacScenes(tfds.core.GeneratorBasedBuilder):
+    """Colour images and disparity of scenes that are drawn here; nothing is downloaded."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        return self.dataset_info_from_configs(
+            description="Drawn scenes for joint upsampling: an image with its disparity, in which "
+            "many colour edges are no depth edges and some depth edges are no colour edges.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(SIZE, SIZE, 3)),
+                    "disparity": tfds.features.Tensor(shape=(SIZE, SIZE, 1), dtype=np.float32),
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in SCENES}
+
+    def _generate_examples(self, split):
+        first = list(SCENES).index(split) * 1_000_000  # no scene is in both splits
+        for index in range(SCENES[split]):
+            image, disparity = draw_scene(np.random.default_rng(first + index), SIZE)
+            yield index, {"image": image, "disparity": disparity[..., None]}

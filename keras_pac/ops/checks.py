@@ -1,0 +1,201 @@
+"""Argument checks: each raises a ValueError that states the rule and what was received.
+
+Shapes are tuples in which None stands for a size that is not known yet; what is not known is
+not checked.
+"""
+
+import math
+import numbers
+
+import keras
+import numpy as np
+from keras import ops
+
+KERNEL_TYPES = ("gaussian", "inverse")
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+def float_tensor(name, value):
+    """`value` as a tensor, if it is one of floating-point numbers."""
+    if not hasattr(value, "dtype"):
+        value = np.asarray(value)
+        value = value.astype(keras.config.floatx()) if value.dtype == "float64" else value
+    check_float(name, value.dtype)
+    return ops.convert_to_tensor(value)
+
+
+def check_float(name, dtype):
+    try:
+        received = keras.backend.standardize_dtype(dtype)
+    except ValueError:
+        received = str(dtype)
+    if received not in _FLOATS:
+        raise ValueError(f"`{name}` must have a type of {_FLOATS}. Received: dtype={received}")
+
+
+def pair(name, value, minimum=1):
+    """An int or a pair of ints as a pair of ints."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(values) != 2 or not all(_is_int(v) and v >= minimum for v in values):
+        raise ValueError(
+            f"`{name}` must be an integer or a pair of integers, at least {minimum}. "
+            f"Received: {name}={value!r}"
+        )
+    return tuple(int(v) for v in values)
+
+
+def kernel_size(value):
+    sizes = pair("kernel_size", value)
+    if any(size % 2 == 0 for size in sizes):
+        raise ValueError(
+            "`kernel_size` must be odd: the window needs a centre pixel. "
+            f"Received: kernel_size={value!r}"
+        )
+    return sizes
+
+
+def padding(value):
+    """ "valid", "same" or ((top, bottom), (left, right))."""
+    if isinstance(value, str) and value.lower() in ("valid", "same"):
+        return value.lower()
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    try:
+        rows, columns = (pair("padding", v, minimum=0) for v in values)
+    except ValueError:
+        raise ValueError(
+            '`padding` must be "valid", "same", a non-negative integer, (rows, columns) or '
+            f"((top, bottom), (left, right)). Received: padding={value!r}"
+        ) from None
+    return rows, columns
+
+
+def output_padding(value, strides):
+    if value is None:
+        return None
+    values = pair("output_padding", value, minimum=0)
+    if any(v >= stride for v, stride in zip(values, strides)):
+        raise ValueError(
+            "`output_padding` must be smaller than `strides`. "
+            f"Received: output_padding={value!r}, strides={strides}"
+        )
+    return values
+
+
+def data_format(value):
+    value = keras.config.image_data_format() if value is None else value
+    if value not in ("channels_last", "channels_first"):
+        raise ValueError(
+            '`data_format` must be "channels_last" or "channels_first". '
+            f"Received: data_format={value!r}"
+        )
+    return value
+
+
+def adapting_kernel_options(kind, alpha, exponent, channel_wise, channels):
+    """The parameters of an adapting kernel; only numbers are checked for their range."""
+    if kind not in KERNEL_TYPES:
+        raise ValueError(f"The kernel type must be one of {KERNEL_TYPES}. Received: {kind!r}")
+    given = {"alpha": alpha, "exponent": exponent}
+    for name, value in given.items():
+        if kind == "gaussian":
+            if value is not None:
+                raise ValueError(
+                    "alpha and exponent belong to the inverse kernel; the gaussian kernel takes "
+                    f"neither. Received: {name}={value!r}"
+                )
+            continue
+        if value is None:
+            raise ValueError(f"The inverse kernel needs alpha and exponent. Received: {name}=None")
+        if isinstance(value, numbers.Real) and not 0 <= value < math.inf:
+            raise ValueError(
+                f"{name} must be a finite number, at least 0. Received: {name}={value!r}"
+            )
+        shape = tuple(np.shape(value) if not hasattr(value, "shape") else value.shape)
+        if shape != () and not (channel_wise and shape == (channels,)):
+            rule = f"a scalar or of shape ({channels},)" if channel_wise else "a scalar"
+            raise ValueError(f"{name} must be {rule}. Received: shape {shape}")
+
+
+def rank(name, shape, expected):
+    if len(shape) != expected:
+        raise ValueError(
+            f"`{name}` must have {expected} dimensions. Received: shape {tuple(shape)}"
+        )
+
+
+def smoothing(shape):
+    """The shape of a smoothing filter."""
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] is None or shape[0] % 2 == 0:
+        raise ValueError(
+            f"`smoothing` must be an (n, n) filter with n odd. Received: shape {tuple(shape)}"
+        )
+
+
+def same_size(name, shape, expected, reference):
+    """`shape` is `expected`, that of `reference`, with None for what may differ."""
+    if not all(map(_may_equal, shape, expected)):
+        raise ValueError(
+            f"`{name}` must fit {reference}: shape {_plain(expected)}. "
+            f"Received: shape {tuple(shape)}"
+        )
+
+
+def adapting_kernel(shape, expected, data_format):
+    """`expected` is (B, OH, OW, T) or (B, OH, OW, T, C), with None where it is not known."""
+    if data_format == "channels_first":
+        expected = (expected[0], *expected[3:], *expected[1:3])
+    if len(shape) != len(expected) or not all(map(_may_equal, shape, expected)):
+        raise ValueError(
+            "`adapting_kernel` must have one value for every output pixel and tap: shape "
+            f"{_plain(expected)}. Received: shape {tuple(shape)}"
+        )
+
+
+def filters(shape, channels, transposed=False):
+    """`shape` is that of a filter for `channels` input channels; returns whether it is shared."""
+    rank("kernel", shape, 4)
+    kernel_size(tuple(shape[:2]))
+    shared = tuple(shape[2:]) == (1, 1)
+    if not shared and not _may_equal(shape[3 if transposed else 2], channels):
+        rule = "(kh, kw, Cout, Cin)" if transposed else "(kh, kw, Cin, Cout)"
+        raise ValueError(
+            f"`kernel` must have the shape {rule}, or (kh, kw, 1, 1) to be shared by all channels. "
+            f"Received: shape {tuple(shape)} for an input of {channels} channels"
+        )
+    return shared
+
+
+def bias(shape, channels):
+    if tuple(shape) != (channels,):
+        raise ValueError(
+            f"`bias` must have one value per output channel: shape ({channels},). "
+            f"Received: shape {tuple(shape)}"
+        )
+
+
+def positive_number(name, value):
+    """None and tensors pass."""
+    if isinstance(value, numbers.Real) and not 0 < value < math.inf:
+        raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
+
+
+def output_size(size, input_size):
+    """No window may be larger than the padded image."""
+    if any(isinstance(s, int) and s < 1 for s in size):
+        raise ValueError(
+            "The window must fit into the padded image, so that the output has at least one "
+            f"pixel. Received: an image of {_plain(input_size)} that gives {_plain(size)}"
+        )
+
+
+def _is_int(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _may_equal(size, expected):
+    return not (isinstance(size, int) and isinstance(expected, int)) or size == expected
+
+
+def _plain(shape):
+    """Sizes that are not known yet as None."""
+    return tuple(size if isinstance(size, int) else None for size in shape)

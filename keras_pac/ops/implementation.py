@@ -1,0 +1,130 @@
+"""Which code computes a windowed sum, and why."""
+
+import contextlib
+import importlib
+import os
+
+import keras
+
+NAMES = ("patches", "taps", "compiled")
+_MODULES = {"patches": "keras_pac.ops.patches", "taps": "keras_pac.ops.taps"}
+
+
+def not_supported_reasons(name):
+    """Why an implementation can't run here, one sentence a reason; empty if it can.
+
+    Args:
+        name: "patches", "taps" or "compiled".
+
+    Returns:
+        list of str.
+
+    Raises:
+        ValueError: for an unknown name.
+
+    Example:
+
+    >>> keras_pac.not_supported_reasons("taps")
+    []
+    """
+    _check_name(name, NAMES)
+    backend = keras.backend.backend()
+    if name == "patches" and backend != "tensorflow":
+        return [f"it needs the TensorFlow backend of Keras, and the backend is {backend!r}."]
+    if name == "compiled":
+        return ["the compiled op is not part of this version of keras_pac."]
+    return []
+
+
+def set_implementation(name):
+    """Choose the implementation of all operations and layers from here on.
+
+    What was traced before (a `tf.function`, a compiled model) keeps what it was traced with.
+
+    Args:
+        name: "auto" (the default: the fastest that runs here), "patches" (all windows at once:
+            the readable definition, TensorFlow only, memory grows with the window), "taps"
+            (portable, bounded memory) or "compiled" (the TensorFlow op). The environment
+            variable `KERAS_PAC_IMPLEMENTATION` sets the initial choice.
+
+    Raises:
+        ValueError: for an unknown name, or one that can't run here, with all the reasons.
+
+    Example:
+
+    >>> keras_pac.set_implementation("taps")
+    >>> keras_pac.get_implementation()
+    'taps'
+    >>> keras_pac.set_implementation("auto")
+    """
+    global _chosen
+    _check_name(name, ("auto", *NAMES))
+    if name != "auto" and (reasons := not_supported_reasons(name)):
+        raise ValueError(f"Implementation {name!r} can't run: {' '.join(reasons)}")
+    _chosen = name
+
+
+@contextlib.contextmanager
+def implementation(name):
+    """Choose the implementation inside a `with` block; see `set_implementation`.
+
+    Args:
+        name: "auto", "patches", "taps" or "compiled".
+
+    Raises:
+        ValueError: for an unknown name, or one that can't run here, with all the reasons.
+
+    Example:
+
+    >>> with keras_pac.implementation("taps"):
+    ...     keras_pac.get_implementation()
+    'taps'
+    """
+    previous = _choice()
+    set_implementation(name)
+    try:
+        yield
+    finally:
+        set_implementation(previous)
+
+
+def get_implementation():
+    """The name of the implementation that runs now, "auto" resolved.
+
+    Returns:
+        "patches", "taps" or "compiled".
+
+    Raises:
+        ValueError: if `KERAS_PAC_IMPLEMENTATION` names one that is unknown or can't run.
+
+    Example:
+
+    >>> keras_pac.get_implementation()
+    'taps'
+    """
+    # On every case of the benchmark suite "taps" was faster than "patches", with and without
+    # gradients, in less memory (the table in README.md), and it runs on every backend.
+    return "taps" if _choice() == "auto" else _choice()
+
+
+def _choice():
+    if _chosen is None:
+        try:
+            set_implementation(os.environ.get("KERAS_PAC_IMPLEMENTATION", "auto"))
+        except ValueError as error:
+            raise ValueError(f"KERAS_PAC_IMPLEMENTATION: {error}") from error
+    return _chosen
+
+
+def module():
+    """The module with the `windowed_sum` and `squared_differences` that run now."""
+    return importlib.import_module(_MODULES[get_implementation()])
+
+
+def _check_name(name, names):
+    if name not in names:
+        raise ValueError(f"The implementation must be one of {names}. Received: {name!r}")
+
+
+# None until the first use, when the environment variable is read.
+_chosen = None

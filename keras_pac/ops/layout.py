@@ -1,0 +1,35 @@
+"""Between channels_last, in which everything is computed, and channels_first."""
+
+from keras import ops
+
+
+def image_last(image, data_format):
+    return ops.transpose(image, (0, 2, 3, 1)) if data_format == "channels_first" else image
+
+
+def image_to(image, data_format):
+    return ops.transpose(image, (0, 3, 1, 2)) if data_format == "channels_first" else image
+
+
+def kernel_last(kernel, data_format):
+    """(B, T, [C,] OH, OW) as (B, OH, OW, T[, C])."""
+    if data_format == "channels_last":
+        return kernel
+    return ops.transpose(kernel, (0, 2, 3, 1) if len(kernel.shape) == 4 else (0, 3, 4, 1, 2))
+
+
+def kernel_to(kernel, data_format):
+    """(B, OH, OW, T[, C]) as (B, T, [C,] OH, OW)."""
+    if data_format == "channels_last":
+        return kernel
+    return ops.transpose(kernel, (0, 3, 1, 2) if len(kernel.shape) == 4 else (0, 3, 4, 1, 2))
+
+
+def shape_last(shape, data_format):
+    """The channels_last shape of an image of `shape`."""
+    shape = tuple(shape)
+    return (shape[0], *shape[2:], shape[1]) if data_format == "channels_first" else shape
+
+
+def shape_to(shape, data_format):
+    return (shape[0], shape[3], *shape[1:3]) if data_format == "channels_first" else tuple(shape)

@@ -1,0 +1,47 @@
+"""The definition, as short as it can be: all windows at once with `tf.image.extract_patches`."""
+
+import tensorflow as tf
+
+
+def windowed_sum(x, adapting_kernel, kernel, taps):
+    """sum_t K_t W_t x_t; the arguments are those of `taps.windowed_sum`."""
+    windows = _windows(x, taps) * adapting_kernel
+    if kernel is None:
+        return tf.reduce_sum(windows, axis=3)
+    return tf.tensordot(windows, kernel, 2)
+
+
+def squared_differences(guide, center, taps, asymmetric, channel_wise):
+    """sum_c (guide_t - center)^2; the arguments are those of `taps.squared_differences`."""
+    differences = _windows(guide, taps) - center[:, :, :, None]
+    if asymmetric:
+        differences = tf.nn.relu(differences)
+    squares = tf.square(differences)
+    return squares if channel_wise else tf.reduce_sum(squares, axis=-1, keepdims=True)
+
+
+def _windows(image, taps):
+    """(B, M, N, T, C)."""
+    rows = _span(taps.row_offsets, taps.steps[0], taps.grid[0])
+    columns = _span(taps.column_offsets, taps.steps[1], taps.grid[1])
+    windows = tf.image.extract_patches(
+        image[:, rows, columns],
+        sizes=[1, len(taps.row_offsets), len(taps.column_offsets), 1],
+        strides=[1, *taps.steps, 1],
+        rates=[1, _spacing(taps.row_offsets), _spacing(taps.column_offsets), 1],
+        padding="VALID",
+    )
+    return tf.reshape(windows, (*_shape(windows)[:3], taps.count, image.shape[-1]))
+
+
+def _span(offsets, step, outputs):
+    return slice(offsets[0], step * (outputs - 1) + offsets[-1] + 1)
+
+
+def _spacing(offsets):
+    return offsets[1] - offsets[0] if len(offsets) > 1 else 1
+
+
+def _shape(tensor):
+    sizes = tf.shape(tensor)
+    return [sizes[i] if size is None else size for i, size in enumerate(tensor.shape)]

@@ -1,0 +1,260 @@
+"""Where the taps of a window lie: sizes, padding and phases of (transposed) convolution.
+
+Everything here is arithmetic on sizes. A size is a Python int, or a scalar tensor where
+TensorFlow does not know it before the graph runs.
+
+A transposed convolution of stride s writes s x s interleaved sub-images ("phases"). All pixels
+of a phase see the same taps, and only those taps meet a real input pixel, so each phase is an
+ordinary stride-1 window on the input. An ordinary convolution has one phase. The gradient by
+the input of a strided convolution splits the same way.
+"""
+
+import dataclasses
+
+from keras import ops
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One spatial axis of a window, on inputs that are already padded.
+
+    Output m of phase a reads input `input_step * m + input_offset` and guide
+    `guide_step * m + guide_offset` for each of the phase's taps.
+    """
+
+    input_padding: tuple  # (before, after)
+    guide_padding: tuple
+    input_step: int
+    guide_step: int
+    phases: tuple  # of tuples of (tap, input_offset, guide_offset)
+    centers: tuple  # guide offset of the window's centre, one a phase
+    grid: object  # outputs of one phase
+    output_size: object
+
+
+def convolution_axis(size, kernel_size, stride, padding, dilation):
+    """`padding` is "valid", "same" or a (before, after) pair."""
+    extent = dilation * (kernel_size - 1) + 1
+    if padding == "valid":
+        padding = (0, 0)
+    elif padding == "same":
+        padding = _same_padding(size, extent, stride)
+    output_size = (size + padding[0] + padding[1] - extent) // stride + 1
+    offsets = [dilation * tap for tap in range(kernel_size)]
+    return Axis(
+        input_padding=padding,
+        guide_padding=padding,
+        input_step=stride,
+        guide_step=stride,
+        phases=(tuple((tap, offset, offset) for tap, offset in enumerate(offsets)),),
+        centers=(offsets[kernel_size // 2],),
+        grid=output_size,
+        output_size=output_size,
+    )
+
+
+def transposed_axis(size, kernel_size, stride, padding, output_padding, dilation):
+    """`padding` is "valid", "same" or the (before, after) pixels cropped from the full output."""
+    crop, extra = _transposed_crop(kernel_size, stride, padding, output_padding, dilation)
+    output_size = (size - 1) * stride + extra
+    grid = size - 1 + -(-extra // stride)
+    half = dilation * (kernel_size // 2)
+    # Tap t of output o looks at position o + t * dilation - start of the zero-stuffed input.
+    start = (kernel_size - 1) * dilation - crop
+    taps = [[] for _ in range(stride)]
+    for tap in range(kernel_size):
+        phase = (start - tap * dilation) % stride
+        taps[phase].append((tap, (phase + tap * dilation - start) // stride))
+    offsets = [offset for phase in taps for _, offset in phase]
+    before = max(0, -min(offsets))
+    after = max(0, -(-extra // stride) - 1 + max(offsets))
+    return Axis(
+        input_padding=(before, after),
+        guide_padding=(half, grid * stride - output_size + half),
+        input_step=1,
+        guide_step=stride,
+        phases=tuple(
+            tuple((tap, offset + before, phase + tap * dilation) for tap, offset in phase_taps)
+            for phase, phase_taps in enumerate(taps)
+        ),
+        centers=tuple(phase + half for phase in range(stride)),
+        grid=grid,
+        output_size=output_size,
+    )
+
+
+def _same_padding(size, extent, stride):
+    if stride == 1:
+        total = extent - 1
+    else:
+        total = (-(-size // stride) - 1) * stride + extent - size
+        total = max(total, 0) if isinstance(total, int) else ops.maximum(total, 0)
+    return total // 2, total - total // 2
+
+
+def _transposed_crop(kernel_size, stride, padding, output_padding, dilation):
+    """(cropped before, output size - (input size - 1) * stride), as Keras defines them."""
+    extent = dilation * (kernel_size - 1) + 1
+    if padding not in ("valid", "same"):
+        before, after = padding
+        return before, extent - before - after + (output_padding or 0)
+    if output_padding is not None:
+        same = 2 * (extent // 2) if padding == "same" else 0
+        extra = extent - same + output_padding
+    elif padding == "valid":
+        extra = max(extent, stride)
+    else:
+        extra = stride
+    return max(extent - extra, 0) // 2 if padding == "same" else 0, extra
+
+
+@dataclasses.dataclass(frozen=True)
+class Taps:
+    """The taps of one phase: output (m, n) reads (steps * (m, n) + offsets) of a padded image."""
+
+    row_offsets: tuple
+    column_offsets: tuple
+    steps: tuple
+    grid: tuple
+
+    @property
+    def count(self):
+        return len(self.row_offsets) * len(self.column_offsets)
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One phase of a window: where it lies in the output, and its taps on input and guide."""
+
+    position: tuple  # (row, column) of its first output pixel
+    tap_indices: tuple  # which of the kh * kw taps, row-major
+    input_taps: Taps
+    guide_taps: Taps
+    center_taps: Taps
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A (transposed) convolution window over images of one size."""
+
+    input_size: tuple
+    kernel_size: tuple
+    rows: Axis
+    columns: Axis
+
+    @property
+    def output_size(self):
+        return self.rows.output_size, self.columns.output_size
+
+    @property
+    def grid(self):
+        return self.rows.grid, self.columns.grid
+
+    @property
+    def phase_counts(self):
+        return len(self.rows.phases), len(self.columns.phases)
+
+    def pad_input(self, image):
+        return pad(image, self.rows.input_padding, self.columns.input_padding)
+
+    def pad_guide(self, image):
+        return pad(image, self.rows.guide_padding, self.columns.guide_padding)
+
+    def phases(self):
+        """The phases in row-major order, also those that no tap reaches (they are zero)."""
+        rows, columns = self.rows, self.columns
+        input_steps = (rows.input_step, columns.input_step)
+        guide_steps = (rows.guide_step, columns.guide_step)
+        for a, row_taps in enumerate(rows.phases):
+            for b, column_taps in enumerate(columns.phases):
+
+                def taps(part, steps, row_taps=row_taps, column_taps=column_taps):
+                    return Taps(
+                        tuple(tap[part] for tap in row_taps),
+                        tuple(tap[part] for tap in column_taps),
+                        steps,
+                        self.grid,
+                    )
+
+                yield Phase(
+                    position=(a, b),
+                    tap_indices=tuple(
+                        row[0] * self.kernel_size[1] + column[0]
+                        for row in row_taps
+                        for column in column_taps
+                    ),
+                    input_taps=taps(1, input_steps),
+                    guide_taps=taps(2, guide_steps),
+                    center_taps=Taps(
+                        (rows.centers[a],), (columns.centers[b],), guide_steps, self.grid
+                    ),
+                )
+
+
+def convolution_window(size, kernel_size, strides, padding, dilation_rate):
+    """The window of a convolution over an image of `size` (height, width)."""
+    padding = padding if isinstance(padding, tuple) else (padding, padding)
+    rows, columns = map(convolution_axis, size, kernel_size, strides, padding, dilation_rate)
+    return Window(tuple(size), kernel_size, rows, columns)
+
+
+def transposed_window(size, kernel_size, strides, padding, output_padding, dilation_rate):
+    """The window of a transposed convolution of an input image of `size` (height, width)."""
+    padding = padding if isinstance(padding, tuple) else (padding, padding)
+    output_padding = output_padding or (None, None)
+    rows, columns = map(
+        transposed_axis, size, kernel_size, strides, padding, output_padding, dilation_rate
+    )
+    return Window(tuple(size), kernel_size, rows, columns)
+
+
+def transposed_input_size(
+    output_size, kernel_size, strides, padding, output_padding, dilation_rate
+):
+    """The size of the input whose transposed convolution has `output_size`."""
+    one = transposed_window((1, 1), kernel_size, strides, padding, output_padding, dilation_rate)
+    size = []
+    for output, stride, extra in zip(output_size, strides, one.output_size):
+        if isinstance(output, int) and ((output - extra) % stride or output < extra):
+            raise ValueError(
+                "The guide must have the size of the output, (input size - 1) * strides + "
+                f"{one.output_size}. Received: a guide of {tuple(output_size)} with "
+                f"strides={strides}"
+            )
+        size.append((output - extra) // stride + 1)
+    return tuple(size)
+
+
+def pad(image, rows, columns):
+    """Zero-pad a channels_last image; `rows` and `columns` are (before, after)."""
+    if all(isinstance(p, int) and p == 0 for p in (*rows, *columns)):
+        return image
+    return ops.pad(image, ((0, 0), rows, columns) + ((0, 0),) * (len(image.shape) - 3))
+
+
+def slice_taps(image, taps):
+    """One strided slice of a padded image a tap, in row-major order: [(B, M, N, ...)]."""
+    (m, n), (row_step, column_step) = taps.grid, taps.steps
+
+    def cut(offset, step, count):
+        return slice(offset, offset + step * (count - 1) + 1, step)
+
+    return [
+        image[:, cut(row, row_step, m), cut(column, column_step, n)]
+        for row in taps.row_offsets
+        for column in taps.column_offsets
+    ]
+
+
+def interleave(phases, phase_counts, output_size):
+    """Write phases [(B, M, N, ...)] (row-major) side by side: (B, OH, OW, ...)."""
+    a, b = phase_counts
+    if a == b == 1:
+        return phases[0]
+    shape = ops.shape(phases[0])
+    rest = tuple(range(5, len(shape) + 2))
+    image = ops.stack(phases, axis=1)
+    image = ops.reshape(image, (shape[0], a, b, *shape[1:]))
+    image = ops.transpose(image, (0, 3, 1, 4, 2, *rest))
+    image = ops.reshape(image, (shape[0], shape[1] * a, shape[2] * b, *shape[3:]))
+    return image[:, : output_size[0], : output_size[1]]

@@ -1,6 +1,6 @@
 """Pixel-adaptive convolution for Keras."""
 
-from keras_pac import initializers, layers, ops
+from keras_pac import initializers, layers, models, ops
 from keras_pac.layers import PacConv2D, PacConv2DTranspose, PacPool2D
 from keras_pac.ops.implementation import (
     get_implementation,
@@ -19,6 +19,7 @@ __all__ = [
     "implementation",
     "initializers",
     "layers",
+    "models",
     "not_supported_reasons",
     "ops",
     "set_implementation",

@@ -26,7 +26,7 @@ from keras_pac.ops.window import Taps, interleave, pad
 # than their cache hits win (measured on 2 cores with 2 MiB of L2 cache each).
 BLOCK_BYTES = 8 * 2**20
 # A bound on the size of a graph.
-MAX_BLOCKS = 64
+MAX_BLOCKS = 32
 # The least number of blocks for an image whose size is not known before the graph runs.
 UNKNOWN_SIZE_BLOCKS = 8
 
@@ -57,8 +57,11 @@ def windowed_sum(x, adapting_kernel, kernel, taps):
 
 
 def _windowed_sum(taps, x, adapting_kernel, kernel=None):
+    gather = _Gather(taps, ops.shape(x)[2])
+    kernel = _matrix(kernel)
+
     def block(start, stop, x, adapting_kernel):
-        windows = _gather(x, taps, start, stop) * _flat(adapting_kernel[:, start:stop])
+        windows = gather.windows(x, start, stop) * _flat(adapting_kernel[:, start:stop])
         return (_contract(windows, kernel),)
 
     (y,) = _by_rows(block, taps, x.shape[-1], x, adapting_kernel)
@@ -91,15 +94,14 @@ def _adjoint_sums(dy, adjoint, x, adapting_kernel, kernel):
     if kernel is not None:
         t, c_in, c_out = kernel.shape
         to_output = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (c_in, t * c_out))
-        to_input = ops.transpose(kernel, (0, 2, 1))
+        to_input = _matrix(ops.transpose(kernel, (0, 2, 1)))
+    gather = _Gather(adjoint.taps, ops.shape(dy)[2])
 
     def block(start, stop, x, dy, adapting_kernel):
         x = _flat(x[:, start:stop, :, None])
-        windows = _gather(dy, adjoint.taps, start, stop)
-        weighted = windows * _gather_own(
-            adapting_kernel, adjoint.tap_ids, adjoint.taps, start, stop
-        )
-        dx = _contract(weighted, to_input if kernel is not None else None)
+        windows = gather.windows(dy, start, stop)
+        weighted = windows * gather.entries(adapting_kernel, adjoint.tap_ids, start, stop)
+        dx = _contract(weighted, None if kernel is None else to_input)
         if kernel is None:
             dk = windows * x
             return dx, dk if channel_wise else ops.sum(dk, axis=-1, keepdims=True)
@@ -135,12 +137,14 @@ def squared_differences(guide, center, taps, asymmetric, channel_wise):
                 _center_gradient(weights, guide, center, taps, asymmetric),
             )
 
+        gather = _Gather(taps, ops.shape(guide)[2])
+
         def block(start, stop, guide, center):
             squares = ops.square(differences(guide, center, start, stop))
             return (squares if channel_wise else ops.sum(squares, axis=-1, keepdims=True),)
 
         def differences(guide, center, start, stop):
-            windows = _gather(guide, taps, start, stop)
+            windows = gather.windows(guide, start, stop)
             return _differences(windows, _flat(center[:, start:stop, :, None]), asymmetric)
 
         (squares,) = _by_rows(block, taps, guide.shape[-1], guide, center)
@@ -156,8 +160,10 @@ def _differences(guide, center, asymmetric):
 def _center_gradient(weights, guide, center, taps, asymmetric):
     """-sum_t weights_t (guide_t - center) on the outputs' grid."""
 
+    gather = _Gather(taps, ops.shape(guide)[2])
+
     def block(start, stop, guide, center, weights):
-        windows = _gather(guide, taps, start, stop)
+        windows = gather.windows(guide, start, stop)
         center = _flat(center[:, start:stop, :, None])
         weighted = _differences(windows, center, asymmetric) * _flat(weights[:, start:stop])
         return (-ops.sum(weighted, axis=2),)
@@ -175,13 +181,14 @@ def _guide_gradient(weights, guide, center, taps, asymmetric):
             phases.append(ops.zeros_like(guide_phase))
             continue
 
-        def block(start, stop, guide, center, weights, adjoint=adjoint):
-            windows = _gather(center, adjoint.taps, start, stop)
-            guide = _flat(guide[:, start:stop, :, None])
-            own = _gather_own(weights, adjoint.tap_ids, adjoint.taps, start, stop)
-            return (ops.sum(_differences(guide, windows, asymmetric) * own, axis=2),)
-
         padded = adjoint.pad(center), adjoint.pad(weights)
+        gather = _Gather(adjoint.taps, ops.shape(padded[0])[2])
+
+        def block(start, stop, guide, center, weights, gather=gather, tap_ids=adjoint.tap_ids):
+            guide = _flat(guide[:, start:stop, :, None])
+            differences = _differences(guide, gather.windows(center, start, stop), asymmetric)
+            return (ops.sum(differences * gather.entries(weights, tap_ids, start, stop), axis=2),)
+
         (rows,) = _by_rows(block, adjoint.taps, guide.shape[-1], guide_phase, *padded)
         phases.append(_image(rows, adjoint.taps.grid))
     return interleave(phases, taps.steps, ops.shape(guide)[1:3])
@@ -212,8 +219,14 @@ class _Adjoint:
 
     def to_outputs(self, values):
         """Move (B, I, J, T, ...), for tap t of the output that reads a pixel, to that output."""
+        gather = _Gather(self.back, ops.shape(values)[2])
         ids = range(len(self.tap_ids))
-        return _image([_gather_own(values, ids, self.back, 0, self.back.grid[0])], self.back.grid)
+
+        def block(start, stop, values):
+            return (gather.entries(values, ids, start, stop),)
+
+        (rows,) = _by_rows(block, self.back, values.shape[-1], values)
+        return _image(rows, self.back.grid)
 
 
 def _adjoints(taps, size):
@@ -290,46 +303,64 @@ def _after(results, images):
         return [tf.identity(image) for image in images]
 
 
-def _gather(image, taps, start, stop):
-    """The windows of output rows start to stop: (B, pixels, T, C)."""
-    slab, indices = _slab_and_indices(image, taps, start, stop)
-    return ops.take(_flat(slab), indices, axis=1)
+class _Gather:
+    """Reads windows from padded images of one width, a block of output rows at a time."""
+
+    def __init__(self, taps, width):
+        self.taps = taps
+        self.width = width
+        self._indices = {}
+
+    def windows(self, image, start, stop):
+        """The windows of output rows start to stop of (B, H, W, C): (B, pixels, T, C)."""
+        return ops.take(_flat(self._rows(image, start, stop)), self._pixels(stop - start), axis=1)
+
+    def entries(self, image, tap_ids, start, stop):
+        """From (B, H, W, D, C), for tap t the entry `tap_ids[t]` of D: (B, pixels, T, C)."""
+        rows = self._rows(image, start, stop)
+        batch, height, width, depth, channels = ops.shape(rows)
+        rows = ops.reshape(rows, (batch, height * width * depth, channels))
+        indices = self._pixels(stop - start) * depth + ops.convert_to_tensor(list(tap_ids), "int32")
+        return ops.take(rows, indices, axis=1)
+
+    def _rows(self, image, start, stop):
+        """The rows of the image that output rows start to stop read."""
+        step, offsets = self.taps.steps[0], self.taps.row_offsets
+        return image[:, step * start + min(offsets) : step * (stop - 1) + max(offsets) + 1]
+
+    def _pixels(self, count):
+        """Where the taps of `count` rows of outputs lie in the rows they read: (pixels, T)."""
+        if isinstance(count, int) and count in self._indices:
+            return self._indices[count]
+        (row_step, column_step), columns = self.taps.steps, self.taps.grid[1]
+        first = min(self.taps.row_offsets)
+        rows = _positions(count, row_step, [row - first for row in self.taps.row_offsets])
+        columns = _positions(columns, column_step, self.taps.column_offsets)
+        pixels = rows[:, None, :, None] * self.width + columns[None, :, None, :]
+        pixels = ops.reshape(pixels, (-1, self.taps.count))
+        if isinstance(count, int):
+            self._indices[count] = pixels
+        return pixels
 
 
-def _gather_own(image, tap_ids, taps, start, stop):
-    """Like `_gather` from (B, H, W, T, ...): entry `tap_ids[t]` for tap t, (B, pixels, T, ...)."""
-    slab, indices = _slab_and_indices(image, taps, start, stop)
-    batch, height, width, depth, *rest = ops.shape(slab)
-    slab = ops.reshape(slab, (batch, height * width * depth, *rest))
-    return ops.take(slab, indices * depth + ops.convert_to_tensor(list(tap_ids), "int32"), axis=1)
+def _positions(count, step, offsets):
+    """step * output + offset: (count, len(offsets))."""
+    offsets = ops.convert_to_tensor(list(offsets), "int32")
+    return ops.arange(count, dtype="int32")[:, None] * step + offsets
 
 
-def _slab_and_indices(image, taps, start, stop):
-    """The rows of `image` that output rows start to stop read, and (pixels, T) indices in it."""
-    first, last = min(taps.row_offsets), max(taps.row_offsets)
-    step = taps.steps[0]
-    slab = image[:, step * start + first : step * (stop - 1) + last + 1]
-
-    def positions(outputs, step, offsets, first):
-        offsets = ops.convert_to_tensor([offset - first for offset in offsets], "int32")
-        return ops.arange(outputs, dtype="int32")[:, None] * step + offsets
-
-    rows = positions(stop - start, step, taps.row_offsets, first)
-    columns = positions(taps.grid[1], taps.steps[1], taps.column_offsets, 0)
-    indices = rows[:, None, :, None] * ops.shape(image)[2] + columns[None, :, None, :]
-    return slab, ops.reshape(indices, ((stop - start) * taps.grid[1], taps.count))
+def _matrix(kernel):
+    """(T, Cin, Cout) as (T * Cin, Cout)."""
+    return None if kernel is None else ops.reshape(kernel, (-1, kernel.shape[-1]))
 
 
-def _contract(windows, kernel):
-    """(B, pixels, T, Cin) and (T, Cin, Cout) or None: (B, pixels, Cout)."""
-    if kernel is None:
+def _contract(windows, matrix):
+    """(B, pixels, T, Cin) and (T * Cin, Cout) or None: (B, pixels, Cout)."""
+    if matrix is None:
         return ops.sum(windows, axis=2)
     batch, pixels, t, channels = ops.shape(windows)
-    y = ops.matmul(
-        ops.reshape(windows, (batch * pixels, t * channels)),
-        ops.reshape(kernel, (t * channels, kernel.shape[-1])),
-    )
-    return ops.reshape(y, (batch, pixels, kernel.shape[-1]))
+    y = ops.matmul(ops.reshape(windows, (batch * pixels, t * channels)), matrix)
+    return ops.reshape(y, (batch, pixels, matrix.shape[-1]))
 
 
 def _flat(image):

@@ -1,0 +1,30 @@
+"""Run Python code in a process of its own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def run_python(*arguments, path=(ROOT,), **environment):
+    """Run `python arguments` and return the finished process, output as text.
+
+    `path` are the folders from which it can import, besides the installed packages.
+    """
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def output_of(code, **options):
+    """The standard output of a Python program; its error output if it fails."""
+    process = run_python("-c", code, **options)
+    assert process.returncode == 0, process.stderr
+    return process.stdout

@@ -171,8 +171,10 @@ def kernel_phases(
     if keras.backend.standardize_dtype(guide.dtype) in ("float16", "bfloat16"):
         guide = ops.cast(guide, "float32")
     dtype = guide.dtype
-    center = guide if smoothing is None else _smooth(guide, ops.convert_to_tensor(smoothing, dtype))
-    guide, center = window.pad_guide(guide), window.pad_guide(center)
+    smoothed = guide
+    if smoothing is not None:
+        smoothed = _smooth(guide, ops.convert_to_tensor(smoothing, dtype))
+    guide, smoothed = window.pad_guide(guide), window.pad_guide(smoothed)
     if normalize or valid_mask is not None:
         inside = window.pad_input(ops.ones((1, *window.input_size, 1), dtype))
         valid = None if valid_mask is None else window.pad_input(ops.cast(valid_mask, dtype))
@@ -182,12 +184,11 @@ def kernel_phases(
             kernels.append(None)
             masks.append(None)
             continue
+        center = None
+        if smoothing is not None or window.phase_counts != (1, 1):
+            (center,) = slice_taps(smoothed, phase.center_taps)
         kernel = implementation.module().squared_differences(
-            guide,
-            slice_taps(center, phase.center_taps)[0],
-            phase.guide_taps,
-            asymmetric,
-            channel_wise,
+            guide, center, phase.guide_taps, asymmetric, channel_wise
         )
         if kind == "gaussian":
             kernel = ops.exp(-0.5 * kernel)

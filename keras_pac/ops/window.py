@@ -121,6 +121,16 @@ class Taps:
     def count(self):
         return len(self.row_offsets) * len(self.column_offsets)
 
+    @property
+    def middle(self):
+        """The tap in the middle alone."""
+        rows, columns = self.row_offsets, self.column_offsets
+        return dataclasses.replace(
+            self,
+            row_offsets=(rows[len(rows) // 2],),
+            column_offsets=(columns[len(columns) // 2],),
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:

@@ -39,10 +39,10 @@ class Adjoint:
         """(B, I, J, T, C), for a pixel and its tap t, at the output whose tap t reads it."""
         gather = Gather(self.back, ops.shape(values)[2])
 
-        def block(start, stop, values):
-            return (gather.entries(values, range(len(self.tap_ids)), start, stop),)
+        def move(block, values):
+            return (gather.entries(values, range(len(self.tap_ids)), block),)
 
-        (rows,) = by_rows(block, self.back, values.shape[-1], values)
+        (rows,) = by_rows(move, self.back, values.shape[-1], values)
         return to_image(rows, self.back.grid)
 
 

@@ -1,5 +1,6 @@
 """Windows of an image, gathered a block of rows at a time to bound the memory they take."""
 
+import dataclasses
 import math
 
 import keras
@@ -10,29 +11,48 @@ from keras import ops
 BLOCK_BYTES = 8 * 2**20
 # A bound on the size of a graph.
 MAX_BLOCKS = 32
-# The least number of blocks for an image whose size is not known before the graph runs.
-UNKNOWN_SIZE_BLOCKS = 8
+# How many times an image of unknown size the windows of one block may take.
+UNKNOWN_SIZE_TAPS = 8
 
 
-def by_rows(block, taps, channels, *images):
-    """Apply `block(start, stop, *images)` to one block of output rows after another.
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Rows `start` to `stop` (excluded) of the outputs, all columns, all images of the batch."""
+
+    start: object
+    stop: object
+    batch: object
+    columns: object
+    pixels: object  # rows times columns
+
+    def of(self, image):
+        """The block of an image on the outputs' grid (B, M, N, ...): (B, pixels, ...)."""
+        return self.flat(image[:, self.start : self.stop])
+
+    def flat(self, image):
+        """(B, rows, columns, ...) as (B, pixels, ...)."""
+        return ops.reshape(image, (self.batch, self.pixels, *image.shape[3:]))
+
+
+def by_rows(function, taps, channels, *images):
+    """Apply `function(block, *images)` to one block of output rows after another.
 
     Args:
-        block: function of the first and the last row (excluded) and the images; returns a tuple.
+        function: of a `Block` and the images; returns a tuple of tensors.
         taps: `window.Taps`, for the outputs' grid and how many pixels each gathers.
         channels: of the gathered images.
         *images: tensors (B, ...).
 
     Returns:
-        For each tensor that `block` returns, the tuple of those of all blocks.
+        For each tensor that the function returns, the tuple of those of all blocks.
     """
     rows, columns = taps.grid
-    sizes = (images[0].shape[0], rows, columns)
-    known = [size for size in sizes if isinstance(size, int)]
+    batch = ops.shape(images[0])[0]
+    known = [size for size in (batch, rows, columns) if isinstance(size, int)]
     window_bytes = math.prod(known) * taps.count * channels * 4
     count = min(MAX_BLOCKS, max(1, -(-window_bytes // BLOCK_BYTES)))
-    if len(known) < len(sizes):
-        count = max(count, UNKNOWN_SIZE_BLOCKS)
+    if len(known) < 3 and channels > 1:
+        count = max(count, -(-taps.count // UNKNOWN_SIZE_TAPS))
     if isinstance(rows, int):
         height = -(-rows // min(count, rows))
         bounds = [*range(0, rows, height), rows]
@@ -40,7 +60,8 @@ def by_rows(block, taps, channels, *images):
         bounds = [rows * i // count for i in range(count + 1)]
     results = []
     for start, stop in zip(bounds, bounds[1:]):
-        results.append(block(start, stop, *_after(results, images)))
+        block = Block(start, stop, batch, columns, (stop - start) * columns)
+        results.append(function(block, *_after(results, images)))
     return list(zip(*results))
 
 
@@ -63,38 +84,42 @@ class Gather:
     def __init__(self, taps, width):
         self.taps = taps
         self.width = width
-        self._pixels_of = {}
+        self._pixels = None
 
-    def windows(self, image, start, stop):
-        """The windows of output rows start to stop of (B, H, W, C): (B, pixels, T, C)."""
-        return ops.take(flat(self._rows(image, start, stop)), self._pixels(stop - start), axis=1)
+    def windows(self, image, block):
+        """What the taps of a block of outputs read from (B, H, W, C): (B, pixels, T, C)."""
+        return ops.take(self._read(image, block, 1), self._indices(block), axis=1)
 
-    def entries(self, image, entries, start, stop):
+    def entries(self, image, entries, block):
         """From (B, H, W, D, C), for tap t the entry `entries[t]` of D: (B, pixels, T, C)."""
-        rows = self._rows(image, start, stop)
-        batch, height, width, depth, channels = ops.shape(rows)
-        rows = ops.reshape(rows, (batch, height * width * depth, channels))
-        indices = self._pixels(stop - start) * depth + _integers(entries)
-        return ops.take(rows, indices, axis=1)
+        depth = image.shape[3]
+        indices = self._indices(block) * depth + _integers(entries)
+        return ops.take(self._read(image, block, depth), indices, axis=1)
 
-    def _rows(self, image, start, stop):
-        """The rows of the image that output rows start to stop read."""
+    def _read(self, image, block, depth):
+        """The rows of the image that a block reads: (B, H * W * depth, C)."""
         step, offsets = self.taps.steps[0], self.taps.row_offsets
-        return image[:, step * start + min(offsets) : step * (stop - 1) + max(offsets) + 1]
+        rows = step * (block.stop - block.start - 1) + max(offsets) - min(offsets) + 1
+        first = step * block.start + min(offsets)
+        image = image[:, first : first + rows]
+        return ops.reshape(image, (block.batch, rows * self.width * depth, image.shape[-1]))
 
-    def _pixels(self, count):
-        """Where the taps of `count` rows of outputs lie in the rows they read: (pixels, T)."""
-        if isinstance(count, int) and count in self._pixels_of:
-            return self._pixels_of[count]
-        (row_step, column_step), columns = self.taps.steps, self.taps.grid[1]
-        first = min(self.taps.row_offsets)
-        rows = _positions(count, row_step, [row - first for row in self.taps.row_offsets])
-        columns = _positions(columns, column_step, self.taps.column_offsets)
-        pixels = rows[:, None, :, None] * self.width + columns[None, :, None, :]
-        pixels = ops.reshape(pixels, (-1, self.taps.count))
-        if isinstance(count, int):
-            self._pixels_of[count] = pixels
-        return pixels
+    def _indices(self, block):
+        """Where the taps of a block lie in the rows it reads: (pixels, T)."""
+        if self._pixels is None:
+            # They are the same for every block, relative to its first row.
+            rows, columns = self.taps.grid
+            rows = block.stop - block.start if isinstance(rows, int) else rows
+            first = min(self.taps.row_offsets)
+            row_offsets = [offset - first for offset in self.taps.row_offsets]
+            y = _positions(rows, self.taps.steps[0], row_offsets) * self.width
+            x = _positions(columns, self.taps.steps[1], self.taps.column_offsets)
+            self._pixels = ops.reshape(
+                y[:, None, :, None] + x[None, :, None, :], (-1, self.taps.count)
+            )
+        if isinstance(block.pixels, int) and block.pixels == self._pixels.shape[0]:
+            return self._pixels
+        return self._pixels[: block.pixels]
 
 
 def _positions(count, step, offsets):
@@ -104,12 +129,6 @@ def _positions(count, step, offsets):
 
 def _integers(values):
     return ops.convert_to_tensor(list(values), "int32")
-
-
-def flat(image):
-    """(B, M, N, ...) as (B, M * N, ...)."""
-    batch, m, n, *rest = ops.shape(image)
-    return ops.reshape(image, (batch, m * n, *rest))
 
 
 def to_image(blocks, grid):

@@ -16,8 +16,8 @@ Nothing is scattered: every element has one writer, and two runs agree to the la
 from keras import ops
 
 from keras_pac.ops.adjoint import adjoints
-from keras_pac.ops.blocks import Gather, by_rows, flat, to_image
-from keras_pac.ops.window import Taps, interleave, pad, slice_taps
+from keras_pac.ops.blocks import Gather, by_rows, to_image
+from keras_pac.ops.window import Taps, interleave, pad, slice_tap
 
 
 def windowed_sum(x, adapting_kernel, kernel, taps):
@@ -49,11 +49,10 @@ def _windowed_sum(taps, x, adapting_kernel, kernel=None):
     gather = Gather(taps, ops.shape(x)[2])
     kernel = _matrix(kernel)
 
-    def block(start, stop, x, adapting_kernel):
-        windows = gather.windows(x, start, stop) * flat(adapting_kernel[:, start:stop])
-        return (_contract(windows, kernel),)
+    def sums(block, x, adapting_kernel):
+        return (_contract(gather.windows(x, block) * block.of(adapting_kernel), kernel, block),)
 
-    (y,) = by_rows(block, taps, x.shape[-1], x, adapting_kernel)
+    (y,) = by_rows(sums, taps, x.shape[-1], x, adapting_kernel)
     return to_image(y, taps.grid)
 
 
@@ -86,21 +85,23 @@ def _adjoint_sums(dy, adjoint, x, adapting_kernel, kernel):
         to_input = _matrix(ops.transpose(kernel, (0, 2, 1)))
     gather = Gather(adjoint.taps, ops.shape(dy)[2])
 
-    def block(start, stop, x, dy, adapting_kernel):
-        x = flat(x[:, start:stop, :, None])
-        windows = gather.windows(dy, start, stop)
-        weighted = windows * gather.entries(adapting_kernel, adjoint.tap_ids, start, stop)
-        dx = _contract(weighted, None if kernel is None else to_input)
+    def sums(block, x, dy, adapting_kernel):
+        x = block.of(x)[:, :, None]
+        windows = gather.windows(dy, block)
+        weighted = windows * gather.entries(adapting_kernel, adjoint.tap_ids, block)
+        dx = _contract(weighted, None if kernel is None else to_input, block)
         if kernel is None:
             dk = windows * x
             return dx, dk if channel_wise else ops.sum(dk, axis=-1, keepdims=True)
-        x = ops.reshape(x, (-1, c_in))
-        seen = ops.reshape(ops.matmul(x, to_output), ops.shape(windows))
+        x = ops.reshape(x, (block.batch * block.pixels, c_in))
+        seen = ops.reshape(ops.matmul(x, to_output), (block.batch, block.pixels, t, c_out))
         dk = ops.sum(windows * seen, axis=-1, keepdims=True)
-        dkernel = ops.matmul(ops.transpose(x), ops.reshape(weighted, (-1, t * c_out)))
+        dkernel = ops.matmul(
+            ops.transpose(x), ops.reshape(weighted, (block.batch * block.pixels, t * c_out))
+        )
         return dx, dk, ops.transpose(ops.reshape(dkernel, (c_in, t, c_out)), (1, 0, 2))
 
-    return by_rows(block, adjoint.taps, dy.shape[-1], x, dy, adapting_kernel)
+    return by_rows(sums, adjoint.taps, dy.shape[-1], x, dy, adapting_kernel)
 
 
 def squared_differences(guide, center, taps, asymmetric, channel_wise):
@@ -119,7 +120,7 @@ def squared_differences(guide, center, taps, asymmetric, channel_wise):
     if center is None and taps.steps == (1, 1) and not asymmetric:
         return _squared_differences_by_pairs(guide, taps, channel_wise)
     if center is None:
-        (center,) = slice_taps(guide, taps.middle)
+        center = slice_tap(guide, taps.middle)
 
     @ops.custom_gradient
     def function(guide, center):
@@ -132,12 +133,12 @@ def squared_differences(guide, center, taps, asymmetric, channel_wise):
 
         gather = Gather(taps, ops.shape(guide)[2])
 
-        def block(start, stop, guide, center):
-            windows = gather.windows(guide, start, stop)
-            center = flat(center[:, start:stop, :, None])
-            return (_squares(_differences(windows, center, asymmetric), channel_wise),)
+        def squares(block, guide, center):
+            center = block.of(center)[:, :, None]
+            differences = _differences(gather.windows(guide, block), center, asymmetric)
+            return (_squares(differences, channel_wise),)
 
-        (squares,) = by_rows(block, taps, guide.shape[-1], guide, center)
+        (squares,) = by_rows(squares, taps, guide.shape[-1], guide, center)
         return to_image(squares, taps.grid), gradient
 
     return function(guide, center)
@@ -157,13 +158,12 @@ def _center_gradient(weights, guide, center, taps, asymmetric):
 
     gather = Gather(taps, ops.shape(guide)[2])
 
-    def block(start, stop, guide, center, weights):
-        windows = gather.windows(guide, start, stop)
-        center = flat(center[:, start:stop, :, None])
-        weighted = _differences(windows, center, asymmetric) * flat(weights[:, start:stop])
-        return (-ops.sum(weighted, axis=2),)
+    def sums(block, guide, center, weights):
+        center = block.of(center)[:, :, None]
+        differences = _differences(gather.windows(guide, block), center, asymmetric)
+        return (-ops.sum(differences * block.of(weights), axis=2),)
 
-    (rows,) = by_rows(block, taps, guide.shape[-1], guide, center, weights)
+    (rows,) = by_rows(sums, taps, guide.shape[-1], guide, center, weights)
     return to_image(rows, taps.grid)
 
 
@@ -179,12 +179,12 @@ def _guide_gradient(weights, guide, center, taps, asymmetric):
         padded = adjoint.pad(center), adjoint.pad(weights)
         gather = Gather(adjoint.taps, ops.shape(padded[0])[2])
 
-        def block(start, stop, guide, center, weights, gather=gather, tap_ids=adjoint.tap_ids):
-            guide = flat(guide[:, start:stop, :, None])
-            differences = _differences(guide, gather.windows(center, start, stop), asymmetric)
-            return (ops.sum(differences * gather.entries(weights, tap_ids, start, stop), axis=2),)
+        def sums(block, guide, center, weights, gather=gather, tap_ids=adjoint.tap_ids):
+            guide = block.of(guide)[:, :, None]
+            differences = _differences(guide, gather.windows(center, block), asymmetric)
+            return (ops.sum(differences * gather.entries(weights, tap_ids, block), axis=2),)
 
-        (rows,) = by_rows(block, adjoint.taps, guide.shape[-1], guide_phase, *padded)
+        (rows,) = by_rows(sums, adjoint.taps, guide.shape[-1], guide_phase, *padded)
         phases.append(to_image(rows, adjoint.taps.grid))
     return interleave(phases, taps.steps, ops.shape(guide)[1:3])
 
@@ -222,11 +222,11 @@ def _pairs(guide, taps, channel_wise):
     padded = pad(guide, (0, 0), (column, column))
     gather = Gather(lower, width + 2 * column)
 
-    def block(start, stop, padded, guide):
-        differences = gather.windows(padded, start, stop) - flat(guide[:, start:stop, :, None])
+    def squares(block, padded, guide):
+        differences = gather.windows(padded, block) - block.of(guide)[:, :, None]
         return (_squares(differences, channel_wise),)
 
-    (squares,) = by_rows(block, lower, channels, padded, guide)
+    (squares,) = by_rows(squares, lower, channels, padded, guide)
     squares = to_image(squares, lower.grid)
     here = squares[:, row : row + m, column : column + n]
     if not half:
@@ -235,10 +235,10 @@ def _pairs(guide, taps, channel_wise):
     opposite = range(lower.count)[: -upper.count - 1 : -1]
     gather_opposite = Gather(upper, width)
 
-    def opposite_block(start, stop, squares):
-        return (gather_opposite.entries(squares, opposite, start, stop),)
+    def mirror(block, squares):
+        return (gather_opposite.entries(squares, opposite, block),)
 
-    (there,) = by_rows(opposite_block, upper, squares.shape[-1], squares)
+    (there,) = by_rows(mirror, upper, squares.shape[-1], squares)
     return ops.concatenate([to_image(there, taps.grid), here], axis=3)
 
 
@@ -256,12 +256,12 @@ def _pairs_gradient(weights, guide, taps):
     gather = Gather(neighbors, width + 2 * column)
     gather_opposite = Gather(opposite, ops.shape(there)[2])
 
-    def block(start, stop, guide, padded, here, there):
-        differences = flat(guide[:, start:stop, :, None]) - gather.windows(padded, start, stop)
-        opposite = gather_opposite.entries(there, range(taps.count)[::-1], start, stop)
-        return (ops.sum((flat(here[:, start:stop]) + opposite) * differences, axis=2),)
+    def sums(block, guide, padded, here, there):
+        differences = block.of(guide)[:, :, None] - gather.windows(padded, block)
+        opposite = gather_opposite.entries(there, range(taps.count)[::-1], block)
+        return (ops.sum((block.of(here) + opposite) * differences, axis=2),)
 
-    (rows,) = by_rows(block, neighbors, channels, guide, padded, here, there)
+    (rows,) = by_rows(sums, neighbors, channels, guide, padded, here, there)
     return to_image(rows, neighbors.grid)
 
 
@@ -270,13 +270,13 @@ def _matrix(kernel):
     return None if kernel is None else ops.reshape(kernel, (-1, kernel.shape[-1]))
 
 
-def _contract(windows, matrix):
+def _contract(windows, matrix, block):
     """(B, pixels, T, Cin) and (T * Cin, Cout) or None: (B, pixels, Cout)."""
     if matrix is None:
         return ops.sum(windows, axis=2)
-    batch, pixels, t, channels = ops.shape(windows)
-    y = ops.matmul(ops.reshape(windows, (batch * pixels, t * channels)), matrix)
-    return ops.reshape(y, (batch, pixels, matrix.shape[-1]))
+    rows = block.batch * block.pixels
+    y = ops.matmul(ops.reshape(windows, (rows, matrix.shape[0])), matrix)
+    return ops.reshape(y, (block.batch, block.pixels, matrix.shape[-1]))
 
 
 def _in_tap_order(parts, axis):

@@ -244,18 +244,15 @@ def pad(image, rows, columns):
     return ops.pad(image, ((0, 0), rows, columns) + ((0, 0),) * (len(image.shape) - 3))
 
 
-def slice_taps(image, taps):
-    """One strided slice of a padded image a tap, in row-major order: [(B, M, N, ...)]."""
-    (m, n), (row_step, column_step) = taps.grid, taps.steps
-
-    def cut(offset, step, count):
-        return slice(offset, offset + step * (count - 1) + 1, step)
-
-    return [
-        image[:, cut(row, row_step, m), cut(column, column_step, n)]
-        for row in taps.row_offsets
-        for column in taps.column_offsets
-    ]
+def slice_tap(image, taps):
+    """What the only tap of `taps` reads from a padded image: (B, M, N, ...)."""
+    rows, columns = (
+        slice(offset, offset + step * (count - 1) + 1, step)
+        for (offset,), step, count in zip(
+            (taps.row_offsets, taps.column_offsets), taps.steps, taps.grid
+        )
+    )
+    return image[:, rows, columns]
 
 
 def interleave(phases, phase_counts, output_size):

@@ -1,9 +1,10 @@
 """Every test of the package runs once for each implementation in `IMPLEMENTATIONS`."""
 
 import keras
-import keras_pac
 import numpy as np
 import pytest
+
+import keras_pac
 
 IMPLEMENTATIONS = ["patches", "taps"]
 

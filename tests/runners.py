@@ -1,6 +1,7 @@
 """Run a `Case` through the functional ops or a layer, on whatever backend Keras has."""
 
 import numpy as np
+
 from keras_pac import ops
 
 KERNEL_OPTIONS = ("alpha", "exponent", "smoothing", "valid_mask")

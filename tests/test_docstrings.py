@@ -5,9 +5,10 @@ import importlib
 import pkgutil
 
 import keras
-import keras_pac
 import numpy as np
 import pytest
+
+import keras_pac
 
 MODULES = sorted(
     module.name

@@ -1,9 +1,10 @@
 """Which implementation runs: choosing, refusing, reporting."""
 
-import keras_pac
 import pytest
 from conftest import IMPLEMENTATIONS
 from processes import output_of, run_python
+
+import keras_pac
 
 SHOW = "import keras_pac; print(keras_pac.get_implementation())"
 

@@ -75,7 +75,7 @@ def tune_joint_bilateral(scenes):
             ]
         )
 
-    kernel_sizes, scales_space, scales_color = (9, 13, 17), (0.1, 0.2, 0.4), (2.0, 5.0, 10.0, 20.0)
+    kernel_sizes, scales_space, scales_color = (9, 13, 17), (0.2, 0.3, 0.45), (6.0, 12.0, 25.0)
     choices = itertools.product(kernel_sizes, scales_space, scales_color)
     return min((JointBilateralUpsample(FACTOR, *choice) for choice in choices), key=mean_error)
 

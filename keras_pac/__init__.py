@@ -1,6 +1,7 @@
 """Pixel-adaptive convolution for Keras."""
 
-from keras_pac import ops
+from keras_pac import initializers, layers, models, ops
+from keras_pac.layers import PacConv2D, PacConv2DTranspose, PacPool2D
 from keras_pac.ops.implementation import (
     get_implementation,
     implementation,
@@ -11,8 +12,14 @@ from keras_pac.ops.implementation import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "PacConv2D",
+    "PacConv2DTranspose",
+    "PacPool2D",
     "get_implementation",
     "implementation",
+    "initializers",
+    "layers",
+    "models",
     "not_supported_reasons",
     "ops",
     "set_implementation",

@@ -105,7 +105,8 @@ def adapting_kernel(
             f"output_padding={output_padding!r}, transposed=False"
         )
     output_padding = checks.output_padding(output_padding, strides)
-    checks.adapting_kernel_options(kind, alpha, exponent, channel_wise, guide.shape[-1])
+    shapes = ((), (guide.shape[-1],)) if channel_wise else ((),)
+    checks.adapting_kernel_options(kind, alpha, exponent, shapes)
     if smoothing is not None:
         smoothing = checks.float_tensor("smoothing", smoothing)
         checks.smoothing(smoothing.shape)
@@ -117,7 +118,9 @@ def adapting_kernel(
         window = convolution_window(size, kernel_size, strides, padding, dilation_rate)
     checks.output_size(window.output_size, size)
     if valid_mask is not None:
-        valid_mask = mask_last(valid_mask, (guide.shape[0], *window.input_size), data_format)
+        valid_mask = ops.convert_to_tensor(valid_mask)
+        checks.valid_mask(valid_mask.shape, (guide.shape[0], *window.input_size), data_format)
+        valid_mask = image_last(valid_mask, data_format)
     elif transposed and not normalize:
         # Here the taps that meet an inserted zero have a K too: that of a stride-1 window.
         half = tuple((d * (k // 2),) * 2 for d, k in zip(dilation_rate, kernel_size))
@@ -139,15 +142,6 @@ def adapting_kernel(
     if valid_mask is None:
         return kernel
     return kernel, image_to(ops.cast(output_mask, guide.dtype), data_format)
-
-
-def mask_last(valid_mask, expected, data_format):
-    """A valid mask of any type as a checked channels_last tensor; `expected` is (B, H, W)."""
-    valid_mask = ops.convert_to_tensor(valid_mask)
-    checks.rank("valid_mask", valid_mask.shape, 4)
-    valid_mask = image_last(valid_mask, data_format)
-    checks.same_size("valid_mask", valid_mask.shape, (*expected, 1), "the input")
-    return valid_mask
 
 
 def kernel_phases(

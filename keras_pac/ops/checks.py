@@ -91,29 +91,23 @@ def data_format(value):
     return value
 
 
-def adapting_kernel_options(kind, alpha, exponent, channel_wise, channels):
-    """The parameters of an adapting kernel; only numbers are checked for their range."""
+def adapting_kernel_options(kind, alpha, exponent, shapes=((),)):
+    """alpha and exponent are None, numbers or tensors of one of `shapes`."""
     if kind not in KERNEL_TYPES:
         raise ValueError(f"The kernel type must be one of {KERNEL_TYPES}. Received: {kind!r}")
-    given = {"alpha": alpha, "exponent": exponent}
-    for name, value in given.items():
-        if kind == "gaussian":
-            if value is not None:
-                raise ValueError(
-                    "alpha and exponent belong to the inverse kernel; the gaussian kernel takes "
-                    f"neither. Received: {name}={value!r}"
-                )
-            continue
-        if value is None:
-            raise ValueError(f"The inverse kernel needs alpha and exponent. Received: {name}=None")
+    for name, value in {"alpha": alpha, "exponent": exponent}.items():
+        if (kind == "inverse") == (value is None):
+            raise ValueError(
+                "The inverse kernel needs alpha and exponent, the gaussian kernel takes neither. "
+                f"Received: a kernel of type {kind!r} with {name}={value!r}"
+            )
         if isinstance(value, numbers.Real) and not 0 <= value < math.inf:
             raise ValueError(
-                f"{name} must be a finite number, at least 0. Received: {name}={value!r}"
+                f"`{name}` must be a finite number, at least 0. Received: {name}={value!r}"
             )
-        shape = tuple(np.shape(value) if not hasattr(value, "shape") else value.shape)
-        if shape != () and not (channel_wise and shape == (channels,)):
-            rule = f"a scalar or of shape ({channels},)" if channel_wise else "a scalar"
-            raise ValueError(f"{name} must be {rule}. Received: shape {shape}")
+        shape = tuple(getattr(value, "shape", np.shape(value)))
+        if value is not None and shape not in shapes:
+            raise ValueError(f"`{name}` must have a shape of {shapes}. Received: shape {shape}")
 
 
 def rank(name, shape, expected):
@@ -151,6 +145,13 @@ def adapting_kernel(shape, expected, data_format):
         )
 
 
+def valid_mask(shape, expected, data_format):
+    """`expected` is (B, H, W) of the input."""
+    rank("valid_mask", shape, 4)
+    position = 1 if data_format == "channels_first" else 3
+    same_size("valid_mask", shape, (*expected[:position], 1, *expected[position:]), "the input")
+
+
 def filters(shape, channels, transposed=False):
     """`shape` is that of a filter for `channels` input channels; returns whether it is shared."""
     rank("kernel", shape, 4)
@@ -171,6 +172,11 @@ def bias(shape, channels):
             f"`bias` must have one value per output channel: shape ({channels},). "
             f"Received: shape {tuple(shape)}"
         )
+
+
+def positive_integer(name, value):
+    if not (_is_int(value) and value > 0):
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
 def positive_number(name, value):

@@ -138,6 +138,7 @@ class Window:
     """A (transposed) convolution window over images of one size."""
 
     input_size: tuple
+    guide_size: tuple  # of the input; if transposed, of the output
     kernel_size: tuple
     rows: Axis
     columns: Axis
@@ -195,7 +196,7 @@ def convolution_window(size, kernel_size, strides, padding, dilation_rate):
     """The window of a convolution over an image of `size` (height, width)."""
     padding = padding if isinstance(padding, tuple) else (padding, padding)
     rows, columns = map(convolution_axis, size, kernel_size, strides, padding, dilation_rate)
-    return Window(tuple(size), kernel_size, rows, columns)
+    return Window(size, size, kernel_size, rows, columns)
 
 
 def transposed_window(size, kernel_size, strides, padding, output_padding, dilation_rate):
@@ -205,7 +206,8 @@ def transposed_window(size, kernel_size, strides, padding, output_padding, dilat
     rows, columns = map(
         transposed_axis, size, kernel_size, strides, padding, output_padding, dilation_rate
     )
-    return Window(tuple(size), kernel_size, rows, columns)
+    guide_size = rows.output_size, columns.output_size
+    return Window(size, guide_size, kernel_size, rows, columns)
 
 
 def transposed_input_size(

@@ -1,0 +1,193 @@
+"""Time the suite and print, write and draw the ratios to Keras's own layers.
+
+Per case, Keras's layer and every implementation of the PAC layer run in turn in this process,
+after warm-up, in graph functions without XLA; the medians count. The adapting kernel is computed
+from the guide inside the measured call. Peak memory is measured in processes of their own, see
+`benchmarks/memory.py`.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import keras
+import matplotlib.figure
+import numpy as np
+import tensorflow as tf
+
+import keras_pac
+from benchmarks.cases import SUITE, forward, training_step
+from benchmarks.memory import peak_in_own_process
+
+QUANTITIES = {
+    "forward_ms": "forward",
+    "training_step_ms": "forward + gradients",
+    "peak_memory_mib": "peak memory of a training step",
+}
+
+
+def main(argv=None, suite=SUITE):
+    options = parse_arguments(argv, suite)
+    cases = [case for case in suite if case.name in options.cases]
+    report = {"machine": machine(), "repeats": options.repeats, "cases": {}}
+    for case in cases:
+        measured = measure(case, options.implementations, options.repeats)
+        report["cases"][case.name] = measured
+        print_case(case.name, measured)
+    report["geometric_mean_of_ratios"] = {
+        quantity: {
+            name: geometric_mean(ratios(report, quantity, name).values())
+            for name in options.implementations
+        }
+        for quantity in QUANTITIES
+    }
+    print("\nGeometric mean of the ratios to Keras's layers")
+    for quantity, means in report["geometric_mean_of_ratios"].items():
+        print_row(QUANTITIES[quantity], {name: f"{mean:.2f}x" for name, mean in means.items()})
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "benchmarks.json").write_text(json.dumps(report, indent=2) + "\n")
+    draw(report, options.implementations, options.output / "benchmarks.png")
+    print(f"\nWritten to {options.output}: benchmarks.json, benchmarks.png")
+
+
+def parse_arguments(argv, suite):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    names = [case.name for case in suite]
+    parser.add_argument("--cases", nargs="+", choices=names, default=names, metavar="CASE")
+    parser.add_argument("--implementations", nargs="+", default=["patches", "taps"])
+    parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
+    parser.add_argument(
+        "--quick", dest="repeats", action="store_const", const=3, default=15,
+        help="3 repeats instead of 15",
+    )  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def measure(case, implementations, repeats):
+    """Return {quantity: {"keras" or implementation: number}}."""
+    random = np.random.default_rng(0)
+
+    def normal(shape, scale=1.0):
+        return tf.constant(scale * random.standard_normal(shape), "float32")
+
+    x, upstream_gradient = normal(case.input_shape), normal(case.output_shape)
+    # The squared distance of two pixels is 1 on average: K is neither 0 nor 1 throughout.
+    guide = normal(case.guide_shape, (2 * case.guide_channels) ** -0.5)
+
+    keras_layer, pac_layer = case.keras_layer(), case.pac_layer()
+    runs = {"keras": (forward(keras_layer), training_step(keras_layer), x)}
+    for name in implementations:
+        runs[name] = (forward(pac_layer), training_step(pac_layer), [x, guide])
+        # Traced here, the functions keep this implementation.
+        with keras_pac.implementation(name):
+            run_forward, run_step, inputs = runs[name]
+            run_forward(inputs)
+            run_step(inputs, upstream_gradient)
+    return {
+        "forward_ms": median_ms(
+            {name: lambda f=f, i=i: f(i) for name, (f, _, i) in runs.items()}, repeats
+        ),
+        "training_step_ms": median_ms(
+            {name: lambda s=s, i=i: s(i, upstream_gradient) for name, (_, s, i) in runs.items()},
+            repeats,
+        ),
+        "peak_memory_mib": {name: peak_in_own_process(case, name) for name in runs},
+    }
+
+
+def median_ms(functions, repeats):
+    """Call the functions in turn; return the median time of each in milliseconds."""
+    for function in functions.values():
+        function()
+    times = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            tf.test.experimental.sync_devices()
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def ratios(report, quantity, implementation):
+    """Return {case: how many times what Keras's layer takes}."""
+    return {
+        name: measured[quantity][implementation] / measured[quantity]["keras"]
+        for name, measured in report["cases"].items()
+    }
+
+
+def geometric_mean(values):
+    values = list(values)
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def print_case(name, measured):
+    print(f"\n{name}")
+    for quantity, numbers in measured.items():
+        unit = quantity.rpartition("_")[2].replace("mib", "MiB")
+        cells = {"keras": f"{numbers['keras']:.1f} {unit}"}
+        for implementation, number in list(numbers.items())[1:]:
+            cells[implementation] = f"{number:.1f} {unit} {number / numbers['keras']:5.2f}x"
+        print_row(QUANTITIES[quantity], cells)
+
+
+def print_row(label, cells):
+    columns = (f"{name:>8} {cell:<20}" for name, cell in cells.items())
+    print(f"  {label:<32}", *columns, flush=True)
+
+
+def draw(report, implementations, path):
+    """Draw a panel for each quantity: a group of bars for each case."""
+    figure = matplotlib.figure.Figure(figsize=(9, 9), layout="constrained")
+    cases = list(report["cases"])
+    width = 0.8 / len(implementations)
+    for axes, (quantity, label) in zip(figure.subplots(3), QUANTITIES.items(), strict=True):
+        means = report["geometric_mean_of_ratios"][quantity]
+        for i, name in enumerate(implementations):
+            bars = axes.bar(
+                np.arange(len(cases)) + (i + 0.5) * width - 0.4,
+                list(ratios(report, quantity, name).values()),
+                width,
+                label=f"{name} (geometric mean {means[name]:.1f})",
+            )
+            axes.bar_label(bars, fmt="%.1f", fontsize=8)
+        axes.axhline(1, color="black", linewidth=1)
+        axes.set_xticks(range(len(cases)), cases)
+        axes.set_ylabel("times Keras's layer")
+        axes.set_title(label)
+        axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def machine():
+    """Return what the numbers depend on, without anything that identifies the machine."""
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "gpus": [
+            tf.config.experimental.get_device_details(gpu)["device_name"]
+            for gpu in tf.config.list_physical_devices("GPU")
+        ],
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "keras_pac": keras_pac.__version__,
+    }
+
+
+def cpu_model():
+    facts = Path("/proc/cpuinfo")
+    for line in facts.read_text().splitlines() if facts.exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    main()

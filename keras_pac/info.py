@@ -1,0 +1,44 @@
+"""What is installed, which implementation runs and why: `python -m keras_pac.info`."""
+
+import importlib.metadata
+import os
+import platform
+
+import keras
+
+import keras_pac
+from keras_pac.ops.implementation import NAMES
+
+
+def info():
+    """The lines that `python -m keras_pac.info` prints.
+
+    Returns:
+        list of str.
+
+    Example:
+
+    >>> keras_pac.info.info()[0].startswith("keras_pac")
+    True
+    """
+    lines = [f"keras_pac     {keras_pac.__version__}"]
+    for package in ("keras", "tensorflow", "numpy", "jax", "torch"):
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            version = "not installed"
+        lines.append(f"{package:<13} {version}")
+    lines.append(f"Python        {platform.python_version()} on {platform.machine()}")
+    lines.append(f"Keras backend {keras.backend.backend()}")
+    lines.append("")
+    for name in NAMES:
+        reasons = keras_pac.not_supported_reasons(name)
+        lines.append(f"{name:<13} {'runs here' if not reasons else ' '.join(reasons)}")
+    variable = os.environ.get("KERAS_PAC_IMPLEMENTATION")
+    source = "default" if variable is None else f"KERAS_PAC_IMPLEMENTATION={variable}"
+    lines.append(f"in use        {keras_pac.get_implementation()} ({source})")
+    return lines
+
+
+if __name__ == "__main__":
+    print("\n".join(info()))

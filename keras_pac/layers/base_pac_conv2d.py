@@ -1,0 +1,98 @@
+"""What the convolution layers share: the filter and what follows it."""
+
+import keras
+from keras import ops
+
+from keras_pac.layers.base_pac_layer import BasePacLayer
+from keras_pac.ops import checks
+
+
+class BasePacConv2D(BasePacLayer):
+    """A pixel-adaptive layer with a filter, a bias and an activation."""
+
+    def __init__(
+        self,
+        filters,
+        *,
+        activation,
+        use_bias,
+        kernel_initializer,
+        bias_initializer,
+        kernel_regularizer,
+        bias_regularizer,
+        activity_regularizer,
+        kernel_constraint,
+        bias_constraint,
+        shared_filters,
+        **kwargs,
+    ):
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        checks.positive_integer("filters", filters)
+        self.filters = filters
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.shared_filters = shared_filters
+
+    def _kernel_channels(self, channels):
+        """The last two sizes of a filter that is not shared."""
+        raise NotImplementedError
+
+    def _check_channels(self, channels, guide_channels):
+        if self.shared_filters and self.filters != channels:
+            raise ValueError(
+                "With `shared_filters` every channel is filtered by itself, so `filters` must be "
+                f"the number of input channels. Received: filters={self.filters} for an input of "
+                f"{channels} channels"
+            )
+
+    def _output_channels(self, channels):
+        return self.filters
+
+    def _build_filter(self, channels):
+        pair = (1, 1) if self.shared_filters else self._kernel_channels(channels)
+        self.kernel = self.add_weight(
+            shape=(*self.kernel_size, *pair),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            name="kernel",
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.filters,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
+            )
+
+    def _filter(self):
+        return ops.convert_to_tensor(self.kernel)
+
+    def _finish(self, y):
+        if self.bias is not None:
+            y = y + ops.cast(self.bias, y.dtype)
+        return y if self.activation is None else self.activation(y)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+            "shared_filters": self.shared_filters,
+        }

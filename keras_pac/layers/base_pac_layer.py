@@ -1,0 +1,288 @@
+"""What all pixel-adaptive layers share: the guide and its adapting kernel."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pac.ops import checks
+from keras_pac.ops.adapting_kernel import kernel_phases, split_phases
+from keras_pac.ops.layout import image_last, image_to, kernel_last, shape_last, shape_to
+from keras_pac.ops.windowed_sum import windowed_sum
+
+
+class BasePacLayer(keras.layers.Layer):
+    """A windowed sum whose weights an adapting kernel multiplies.
+
+    Subclasses say what the window is (`_window`), whether there is a filter (`_filter`) and what
+    comes after the sum (`_finish`).
+    """
+
+    # Whether the guide has the size of the output.
+    _transposed = False
+
+    def __init__(
+        self,
+        kernel_size,
+        strides,
+        padding,
+        data_format,
+        dilation_rate,
+        kernel_type,
+        asymmetric,
+        alpha,
+        exponent,
+        trainable_kernel,
+        smoothing,
+        normalize_kernel,
+        guide_filters,
+        channel_wise=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.kernel_size = checks.kernel_size(kernel_size)
+        self.strides = checks.pair("strides", strides)
+        self.padding = checks.padding(padding)
+        self.data_format = checks.data_format(data_format)
+        self.dilation_rate = checks.pair("dilation_rate", dilation_rate)
+        checks.adapting_kernel_options(kernel_type, alpha, exponent)
+        self.kernel_type = kernel_type
+        self.asymmetric = asymmetric
+        self.alpha = alpha
+        self.exponent = exponent
+        self.trainable_kernel = trainable_kernel
+        self.smoothing = _check_smoothing(smoothing)
+        self._smoothing_kind = smoothing[0] if isinstance(self.smoothing, tuple) else smoothing
+        self.normalize_kernel = normalize_kernel
+        self.guide_filters = guide_filters
+        self.channel_wise = channel_wise
+        self.guide_embedding = None
+        if guide_filters is not None:
+            checks.positive_integer("guide_filters", guide_filters)
+            self.guide_embedding = keras.layers.Conv2D(
+                guide_filters,
+                1,
+                use_bias=False,
+                data_format=self.data_format,
+                dtype=self.dtype_policy,
+                name="guide_embedding",
+            )
+
+    def _window(self, size):
+        """The window for an input of `size` (height, width)."""
+        raise NotImplementedError
+
+    def _filter(self):
+        """The filter of the windowed sum, or None for one of ones."""
+        return None
+
+    def _build_filter(self, channels):
+        """Make the weights of `_filter` and `_finish`."""
+
+    def _finish(self, y):
+        """What is done to the channels_last sum."""
+        return y
+
+    def _output_channels(self, channels):
+        return channels
+
+    def _check_channels(self, channels, guide_channels):
+        """Rules on the channels of inputs and guide."""
+
+    def build(self, input_shape):
+        x_shape, guide_shape = self._check_shapes(input_shape)
+        self._build_filter(x_shape[-1])
+        if self.guide_embedding is not None:
+            self.guide_embedding.build(shape_to(x_shape, self.data_format))
+        # In the variables' own type: what is computed from them is float32 under any policy.
+        options = {"autocast": False, "dtype": self.variable_dtype}
+        if self.kernel_type == "inverse":
+            for name in ("alpha", "exponent"):
+                weight = self.add_weight(
+                    shape=(guide_shape[-1],) if self.channel_wise else (),
+                    initializer=keras.initializers.Constant(getattr(self, name)),
+                    trainable=self.trainable_kernel,
+                    name=name,
+                    **options,
+                )
+                setattr(self, f"{name}_weight", weight)
+        if self._smoothing_kind == "learned":
+            size = self.smoothing[1]
+            self.smoothing_weight = self.add_weight(
+                shape=(size, size),
+                initializer=keras.initializers.Constant(1 / size**2),
+                name="smoothing",
+                **options,
+            )
+
+    def call(self, inputs, adapting_kernel=None, valid_mask=None):
+        x, guide = self._check_call(inputs, adapting_kernel, valid_mask)
+        channels_last = image_last(x, self.data_format)
+        batch, *size, _ = ops.shape(channels_last)
+        window = self._window(size)
+        output_mask = None
+        if adapting_kernel is not None:
+            kernel = kernel_last(adapting_kernel, self.data_format)
+            kernels = split_phases(kernel if self.channel_wise else kernel[..., None], window)
+        else:
+            if valid_mask is not None:
+                valid_mask = image_last(valid_mask, self.data_format)
+                # An unknown pixel may hold anything, also what 0 times is not 0.
+                channels_last = ops.where(valid_mask, channels_last, 0)
+            guide = self._own_guide(x, window) if guide is None else guide
+            guide = image_last(guide, self.data_format)
+            kernels, output_mask = self._adapting_kernels(guide, window, valid_mask)
+        y = self._finish(windowed_sum(channels_last, kernels, self._filter(), window))
+        y = image_to(y, self.data_format)
+        if valid_mask is None:
+            return y
+        return y, image_to(ops.cast(output_mask, y.dtype), self.data_format)
+
+    def _own_guide(self, x, window):
+        """x, or its embedding, resized where the guide has another size than the input."""
+        guide = x if self.guide_embedding is None else self.guide_embedding(x)
+        if not self._transposed:
+            return guide
+        return ops.image.resize(
+            guide, window.guide_size, interpolation="bilinear", data_format=self.data_format
+        )
+
+    def _adapting_kernels(self, guide, window, valid_mask):
+        alpha = exponent = smoothing = None
+        if self.kernel_type == "inverse":
+            alpha, exponent = self.alpha_weight, self.exponent_weight
+        if self.smoothing == "gaussian":
+            smoothing = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
+        elif self._smoothing_kind == "average":
+            smoothing = np.full((self.smoothing[1],) * 2, 1 / self.smoothing[1] ** 2)
+        elif self._smoothing_kind == "learned":
+            smoothing = self.smoothing_weight
+        return kernel_phases(
+            guide,
+            window,
+            valid_mask,
+            kind=self.kernel_type,
+            alpha=alpha,
+            exponent=exponent,
+            asymmetric=self.asymmetric,
+            smoothing=smoothing,
+            channel_wise=self.channel_wise,
+            normalize=self.normalize_kernel,
+        )
+
+    def compute_output_shape(self, input_shape):
+        (batch, *size, channels), _ = self._check_shapes(input_shape)
+        shape = (batch, *self._output_size(size), self._output_channels(channels))
+        return shape_to(shape, self.data_format)
+
+    def compute_output_spec(self, inputs, adapting_kernel=None, valid_mask=None):
+        self._check_call(inputs, adapting_kernel, valid_mask)
+        shape = self.compute_output_shape(_shapes(inputs))
+        y = keras.KerasTensor(shape, dtype=self.compute_dtype)
+        if valid_mask is None:
+            return y
+        mask_shape = shape_to((*shape_last(shape, self.data_format)[:3], 1), self.data_format)
+        return y, keras.KerasTensor(mask_shape, dtype=self.compute_dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        for name in (
+            "kernel_size",
+            "strides",
+            "padding",
+            "data_format",
+            "dilation_rate",
+            "kernel_type",
+            "asymmetric",
+            "alpha",
+            "exponent",
+            "trainable_kernel",
+            "smoothing",
+            "normalize_kernel",
+            "guide_filters",
+        ):
+            config[name] = getattr(self, name)
+        return config
+
+    def _check_call(self, inputs, adapting_kernel, valid_mask):
+        """Check all that can be known before computing; return (x, guide or None)."""
+        tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        (batch, *size, channels), _ = self._check_shapes(_shapes(inputs))
+        for name, tensor in zip(("inputs", "guide"), tensors):
+            checks.check_float(name, tensor.dtype)
+        given = {"guide": len(tensors) == 2, "adapting_kernel": adapting_kernel is not None}
+        given["guide_filters"] = self.guide_filters is not None and not given["adapting_kernel"]
+        if sum(given.values()) > 1:
+            raise ValueError(
+                "The adapting kernel comes from a guide, from the inputs by `guide_filters`, or "
+                f"is given itself: one of them. Received: {[k for k, v in given.items() if v]}"
+            )
+        if adapting_kernel is not None:
+            if valid_mask is not None:
+                raise ValueError(
+                    "A given `adapting_kernel` already contains the mask: give the mask to "
+                    "`keras_pac.ops.adapting_kernel`. Received: adapting_kernel and valid_mask"
+                )
+            expected = (batch, *self._output_size(size), math.prod(self.kernel_size))
+            expected = (*expected, channels) if self.channel_wise else expected
+            checks.check_float("adapting_kernel", adapting_kernel.dtype)
+            checks.adapting_kernel(adapting_kernel.shape, expected, self.data_format)
+        if valid_mask is not None:
+            checks.valid_mask(valid_mask.shape, (batch, *size), self.data_format)
+        return tensors[0], tensors[1] if given["guide"] else None
+
+    def _check_shapes(self, input_shape):
+        """The checked channels_last shapes of inputs and guide."""
+        nested = len(input_shape) > 0 and isinstance(input_shape[0], (list, tuple))
+        shapes = list(input_shape) if nested else [input_shape]
+        if not 1 <= len(shapes) <= 2:
+            raise ValueError(
+                f"The layer is called with `x` or `[x, guide]`. Received: {len(shapes)} tensors"
+            )
+        for name, shape in zip(("inputs", "guide"), shapes):
+            checks.rank(name, shape, 4)
+            if shape_last(shape, self.data_format)[-1] is None:
+                raise ValueError(
+                    f"The number of channels of `{name}` must be known. "
+                    f"Received: shape {tuple(shape)}"
+                )
+        shapes = [shape_last(shape, self.data_format) for shape in shapes]
+        batch, *size, channels = shapes[0]
+        checks.output_size(self._output_size(size), size)
+        guide_size = self._output_size(size) if self._transposed else size
+        if len(shapes) == 1:
+            shapes.append((batch, *guide_size, self.guide_filters or channels))
+        checks.same_size("guide", shapes[1], (batch, *guide_size, None), "the inputs")
+        self._check_channels(channels, shapes[1][-1])
+        return shapes
+
+    def _output_size(self, size):
+        """(OH, OW), None where the size of the input is not known."""
+        known = self._window([1 if s is None else s for s in size]).output_size
+        return tuple(None if s is None else o for s, o in zip(size, known))
+
+
+def _shapes(inputs):
+    if isinstance(inputs, (list, tuple)):
+        return [tuple(tensor.shape) for tensor in inputs]
+    return tuple(inputs.shape)
+
+
+def _check_smoothing(smoothing):
+    """None, "gaussian", ("average", n) or ("learned", n)."""
+    if smoothing is None or smoothing == "gaussian":
+        return smoothing
+    if (
+        isinstance(smoothing, (list, tuple))
+        and len(smoothing) == 2
+        and smoothing[0] in ("average", "learned")
+        and isinstance(smoothing[1], int)
+        and smoothing[1] >= 3
+        and smoothing[1] % 2 == 1
+    ):
+        return tuple(smoothing)
+    raise ValueError(
+        '`smoothing` must be None, "gaussian", ("average", n) or ("learned", n) with n odd and at '
+        f"least 3. Received: smoothing={smoothing!r}"
+    )

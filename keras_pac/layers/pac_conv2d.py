@@ -1,0 +1,145 @@
+"""Pixel-adaptive convolution layer."""
+
+import keras
+
+from keras_pac.layers.base_pac_conv2d import BasePacConv2D
+from keras_pac.ops.window import convolution_window
+
+
+@keras.saving.register_keras_serializable("keras_pac")
+class PacConv2D(BasePacConv2D):
+    """2D convolution whose filter is multiplied, pixel by pixel, with a kernel of guide features.
+
+    `y_i = bias + sum_j K(f_i, f_j) * kernel[p_i - p_j] * x_j`, over the window of output pixel i,
+    with the features f of a guide. With a constant guide this is `keras.layers.Conv2D`.
+
+    Args:
+        filters: int, number of output channels.
+        kernel_size: odd int or pair of odd ints, (rows, columns).
+        strides: int or pair of ints. Defaults to 1.
+        padding: "valid" (default), "same", int, (rows, columns) or
+            ((top, bottom), (left, right)), in pixels.
+        data_format: "channels_last" or "channels_first"; None (default) means Keras's default.
+        dilation_rate: int or pair of ints. Defaults to 1.
+        activation: activation function or its name; None (default) means none.
+        use_bias: bool. Defaults to True.
+        kernel_initializer: initializer of the filter. Defaults to "glorot_uniform".
+        bias_initializer: initializer of the bias. Defaults to "zeros".
+        kernel_regularizer: regularizer of the filter, or None (default).
+        bias_regularizer: regularizer of the bias, or None (default).
+        activity_regularizer: regularizer of the output, or None (default).
+        kernel_constraint: constraint on the filter, or None (default).
+        bias_constraint: constraint on the bias, or None (default).
+        kernel_type: "gaussian" (default), `K = exp(-1/2 |f_j - f_i|^2)`, or "inverse",
+            `K = alpha + (|f_j - f_i|^2 + 1e-4)^(exponent / 2)`.
+        asymmetric: bool, count only features that are larger than the centre's. Defaults to False.
+        alpha: number, at least 0, where `alpha` starts; required for "inverse".
+        exponent: number, at least 0, where `exponent` starts; required for "inverse".
+        trainable_kernel: bool, whether alpha and exponent are trained. Defaults to True.
+        smoothing: filter of the guide at the centre pixel: None (default), "gaussian" (3x3
+            binomial), ("average", n), or ("learned", n), trained from the mean; n odd.
+        normalize_kernel: bool, divide K by its sum over the window. Defaults to False.
+        shared_filters: bool, one filter (kh, kw, 1, 1) for all channels, each by itself. Needs
+            `filters` equal to the number of input channels. Defaults to False.
+        guide_filters: None (default), or the number of features of a trainable 1x1 embedding of
+            the input that guides it.
+        **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
+
+    Call arguments:
+        inputs: x, which then guides itself, or [x, guide].
+        adapting_kernel: a K computed before, instead of a guide; see
+            `keras_pac.ops.adapting_kernel`.
+        valid_mask: 1 where an input pixel counts, else 0. The result is then (y, output_mask):
+            K is divided by the valid fraction of the window (by its sum with
+            `normalize_kernel`), and output_mask is 1 where a valid pixel was seen.
+
+    Input shape:
+        x (B, H, W, C) and guide (B, H, W, G); `adapting_kernel` (B, OH, OW, kh * kw),
+        `valid_mask` (B, H, W, 1). With channels_first the channels (taps) come second.
+
+    Output shape:
+        (B, OH, OW, filters), and (B, OH, OW, 1) for the output mask.
+
+    Returns:
+        A tensor, or a pair of tensors where a `valid_mask` is given.
+
+    Raises:
+        ValueError: for arguments or shapes that break a rule above, before any computation.
+
+    Example:
+
+    >>> x, guide = keras.random.normal((1, 8, 8, 3)), keras.random.normal((1, 8, 8, 16))
+    >>> layer = keras_pac.PacConv2D(4, 3, padding="same", activation="relu")
+    >>> layer([x, guide]).shape
+    TensorShape([1, 8, 8, 4])
+    >>> keras.Sequential([keras_pac.PacConv2D(4, 3, guide_filters=8)])(x).shape
+    TensorShape([1, 6, 6, 4])
+
+    Reference:
+        Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3,
+        equation 3 (arXiv 1904.05373).
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        data_format=None,
+        dilation_rate=1,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        kernel_type="gaussian",
+        asymmetric=False,
+        alpha=None,
+        exponent=None,
+        trainable_kernel=True,
+        smoothing=None,
+        normalize_kernel=False,
+        shared_filters=False,
+        guide_filters=None,
+        **kwargs,
+    ):
+        super().__init__(
+            filters=filters,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            kernel_type=kernel_type,
+            asymmetric=asymmetric,
+            alpha=alpha,
+            exponent=exponent,
+            trainable_kernel=trainable_kernel,
+            smoothing=smoothing,
+            normalize_kernel=normalize_kernel,
+            shared_filters=shared_filters,
+            guide_filters=guide_filters,
+            **kwargs,
+        )
+
+    def _window(self, size):
+        return convolution_window(
+            size, self.kernel_size, self.strides, self.padding, self.dilation_rate
+        )
+
+    def _kernel_channels(self, channels):
+        return channels, self.filters

@@ -1,0 +1,121 @@
+"""Pixel-adaptive pooling layer."""
+
+import keras
+
+from keras_pac.layers.base_pac_layer import BasePacLayer
+from keras_pac.ops.window import convolution_window
+
+
+@keras.saving.register_keras_serializable("keras_pac")
+class PacPool2D(BasePacLayer):
+    """2D pooling whose weights are a kernel of guide features.
+
+    `y_i = sum_j K(f_i, f_j) * x_j` for every channel, over the window of output pixel i, with the
+    features f of a guide. With a constant guide and `normalize_kernel` this is average pooling.
+
+    Args:
+        kernel_size: odd int or pair of odd ints, (rows, columns).
+        strides: int or pair of ints. Defaults to 1.
+        padding: "valid" (default), "same", int, (rows, columns) or
+            ((top, bottom), (left, right)), in pixels.
+        data_format: "channels_last" or "channels_first"; None (default) means Keras's default.
+        dilation_rate: int or pair of ints. Defaults to 1.
+        kernel_type: "gaussian" (default), `K = exp(-1/2 |f_j - f_i|^2)`, or "inverse",
+            `K = alpha + (|f_j - f_i|^2 + 1e-4)^(exponent / 2)`.
+        asymmetric: bool, count only features that are larger than the centre's. Defaults to False.
+        alpha: number, at least 0, where `alpha` starts; required for "inverse".
+        exponent: number, at least 0, where `exponent` starts; required for "inverse".
+        trainable_kernel: bool, whether alpha and exponent are trained. Defaults to True.
+        smoothing: filter of the guide at the centre pixel: None (default), "gaussian" (3x3
+            binomial), ("average", n), or ("learned", n), trained from the mean; n odd.
+        normalize_kernel: bool, divide K by its sum over the window. Defaults to False.
+        channel_wise: bool, leave out the sum over channels in |f_j - f_i|^2: each channel of the
+            guide weights the same channel of x, with an alpha and exponent of its own. Needs as
+            many guide channels as input channels. Defaults to False.
+        guide_filters: None (default), or the number of features of a trainable 1x1 embedding of
+            the input that guides it.
+        **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
+
+    Call arguments:
+        inputs: x, which then guides itself, or [x, guide].
+        adapting_kernel: a K computed before, instead of a guide; see
+            `keras_pac.ops.adapting_kernel`.
+        valid_mask: 1 where an input pixel counts, else 0. The result is then (y, output_mask):
+            K is divided by the valid fraction of the window (by its sum with
+            `normalize_kernel`), and output_mask is 1 where a valid pixel was seen.
+
+    Input shape:
+        x (B, H, W, C) and guide (B, H, W, G); `adapting_kernel` (B, OH, OW, kh * kw),
+        or (B, OH, OW, kh * kw, C) if `channel_wise`; `valid_mask` (B, H, W, 1). With
+        channels_first the channels (taps) come second.
+
+    Output shape:
+        (B, OH, OW, C), and (B, OH, OW, 1) for the output mask.
+
+    Returns:
+        A tensor, or a pair of tensors where a `valid_mask` is given.
+
+    Raises:
+        ValueError: for arguments or shapes that break a rule above, before any computation.
+
+    Example:
+
+    >>> x, guide = keras.random.normal((1, 8, 8, 3)), keras.random.normal((1, 8, 8, 16))
+    >>> keras_pac.PacPool2D(3, strides=2, padding="same", normalize_kernel=True)([x, guide]).shape
+    TensorShape([1, 4, 4, 3])
+
+    Reference:
+        Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3
+        (arXiv 1904.05373).
+    """
+
+    def __init__(
+        self,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        data_format=None,
+        dilation_rate=1,
+        kernel_type="gaussian",
+        asymmetric=False,
+        alpha=None,
+        exponent=None,
+        trainable_kernel=True,
+        smoothing=None,
+        normalize_kernel=False,
+        channel_wise=False,
+        guide_filters=None,
+        **kwargs,
+    ):
+        super().__init__(
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            kernel_type=kernel_type,
+            asymmetric=asymmetric,
+            alpha=alpha,
+            exponent=exponent,
+            trainable_kernel=trainable_kernel,
+            smoothing=smoothing,
+            normalize_kernel=normalize_kernel,
+            channel_wise=channel_wise,
+            guide_filters=guide_filters,
+            **kwargs,
+        )
+
+    def _window(self, size):
+        return convolution_window(
+            size, self.kernel_size, self.strides, self.padding, self.dilation_rate
+        )
+
+    def _check_channels(self, channels, guide_channels):
+        if self.channel_wise and guide_channels != channels:
+            raise ValueError(
+                "With `channel_wise` the guide must have as many channels as the inputs. "
+                f"Received: a guide of {guide_channels} channels for inputs of {channels}"
+            )
+
+    def get_config(self):
+        return {**super().get_config(), "channel_wise": self.channel_wise}

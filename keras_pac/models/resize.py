@@ -1,0 +1,40 @@
+"""Bilinear resizing by a whole factor: half-pixel centres, no antialiasing, channels last.
+
+Unlike `keras.ops.image.resize` these work where the size is unknown until run time.
+"""
+
+from keras import ops
+
+
+def enlarge_bilinear(images, factor):
+    """Make images (B, H, W, C) `factor` times higher and wider."""
+    return _enlarge(_enlarge(images, factor, axis=1), factor, axis=2)
+
+
+def _enlarge(images, factor, axis):
+    size = ops.shape(images)[axis]
+    padded = ops.pad(images, [(int(a == axis),) * 2 for a in range(4)], mode="symmetric")
+    before, after = (_cut(padded, start, size, axis) for start in (0, 2))
+    phases = []
+    for phase in range(factor):
+        shift = (phase + 0.5) / factor - 0.5
+        neighbour = before if shift < 0 else after
+        phases.append(images + abs(shift) * (neighbour - images))
+    shape = list(ops.shape(images))
+    shape[axis] = size * factor
+    return ops.reshape(ops.stack(phases, axis=axis + 1), shape)
+
+
+def _cut(images, start, size, axis):
+    return images[:, start : start + size] if axis == 1 else images[:, :, start : start + size]
+
+
+def shrink_bilinear(images, factor):
+    """Make images (B, H, W, C) `factor` times lower and narrower; `factor` must be even.
+
+    The centre of a cell then lies between its two middle pixels.
+    """
+    start = factor // 2 - 1
+    return ops.average_pool(
+        images[:, start:, start:], 2, strides=factor, data_format="channels_last"
+    )

@@ -1,0 +1,36 @@
+"""The benchmark program runs, on a small image."""
+
+import json
+
+import pytest
+
+from benchmarks.cases import SUITE, Case
+
+# Large enough to be seen in the memory of a process.
+SMALL = Case("small", 1, 64, 64, 32, 16, 2, kernel_size=3, strides=2, transposed=True)
+
+
+def test_report(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    from benchmarks import run
+
+    run.main(["--quick", "--implementations", "taps", "--output", str(tmp_path)], suite=[SMALL])
+    report = json.loads((tmp_path / "benchmarks.json").read_text())
+    quantities = {"forward_ms", "training_step_ms", "peak_memory_mib"}
+    assert set(report["cases"]["small"]) == quantities
+    assert set(report["geometric_mean_of_ratios"]) == quantities
+    for quantity, measured in report["cases"]["small"].items():
+        assert measured["keras"] > 0 and measured["taps"] > 0
+        mean = report["geometric_mean_of_ratios"][quantity]["taps"]
+        assert mean == pytest.approx(measured["taps"] / measured["keras"])
+    assert (tmp_path / "benchmarks.png").stat().st_size > 0
+    assert "Geometric mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("case", [SMALL, *SUITE], ids=lambda case: case.name)
+def test_both_layers_of_a_case_have_the_same_weights_and_output(case):
+    keras_layer, pac_layer = case.keras_layer(), case.pac_layer()
+    assert [w.shape for w in pac_layer.weights] == [w.shape for w in keras_layer.weights]
+    pac_output = pac_layer.compute_output_shape([case.input_shape, case.guide_shape])
+    assert tuple(pac_output) == case.output_shape
+    assert tuple(keras_layer.compute_output_shape(case.input_shape)) == case.output_shape

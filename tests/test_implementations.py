@@ -84,5 +84,6 @@ def test_info_names_what_runs(name):
     assert process.returncode == 0, process.stderr
     for other in ("patches", "taps", "compiled"):
         assert other in process.stdout
-    chosen = [line for line in process.stdout.splitlines() if KERAS_PAC_IN_USE in line]
-    assert len(chosen) == 1 and name in chosen[0]
+    chosen = [line for line in process.stdout.splitlines() if line.startswith("in use")]
+    assert len(chosen) == 1
+    assert name in chosen[0] and "KERAS_PAC_IMPLEMENTATION" in chosen[0]

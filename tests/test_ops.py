@@ -310,7 +310,7 @@ GEOMETRIES = {
     "conv": [
         {"padding": "same"},
         {"padding": "same", "strides": (2, 3)},
-        {"padding": "valid", "strides": (2, 1), "dilation_rate": (1, 2)},
+        {"padding": "valid", "strides": (2, 1), "dilation_rate": (2, 1)},
         {"padding": ((0, 1), (2, 1)), "strides": (2, 2)},
     ],
     "transposed": [

@@ -8,6 +8,7 @@ from keras import ops
 from keras_pac.ops import checks, implementation
 from keras_pac.ops.blocks import Gather, by_rows, to_image
 from keras_pac.ops.layout import image_last, image_to, kernel_to
+from keras_pac.ops.symbolic import accepts_keras_tensors
 from keras_pac.ops.window import (
     convolution_window,
     interleave,
@@ -21,6 +22,7 @@ from keras_pac.ops.window import (
 INVERSE_EPSILON = 1e-4
 
 
+@accepts_keras_tensors
 def adapting_kernel(
     guide,
     kernel_size,

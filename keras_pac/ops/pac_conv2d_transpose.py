@@ -6,10 +6,12 @@ from keras_pac.ops import checks
 from keras_pac.ops.adapting_kernel import split_phases
 from keras_pac.ops.layout import image_last, image_to
 from keras_pac.ops.pac_conv2d import check_adapting_kernel, check_bias
+from keras_pac.ops.symbolic import accepts_keras_tensors
 from keras_pac.ops.window import transposed_window
 from keras_pac.ops.windowed_sum import windowed_sum
 
 
+@accepts_keras_tensors
 def pac_conv2d_transpose(
     x,
     adapting_kernel,

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from examples.evaluation import interpolate, offset_and_scale, rmse, sample_centers, upsample
+from examples.initial_weights import start_as_interpolation
 from examples.motorcycle import fill_unknown, load_motorcycle
 from examples.picture import save_picture
 from examples.training_data import load_scenes, training_batches, whole_scenes
@@ -19,7 +20,7 @@ from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite
 
 FACTOR = 4
 SEED = 1
-EPOCHS, STEPS, BATCH_SIZE = 8, 160, 4
+EPOCHS, STEPS, BATCH_SIZE = 8, 600, 4
 OUTPUTS = Path("outputs/demo")
 CLOSE_UP = np.s_[80:240, 300:560]  # handlebar, lamp and the shelf behind them
 
@@ -45,11 +46,13 @@ def main():
 
 def train(scenes):
     network = PacJointUpsampleLite(FACTOR)
+    start_as_interpolation(network)
     learning_rate = keras.optimizers.schedules.CosineDecay(
-        0.0, EPOCHS * STEPS - 100, alpha=0.0, warmup_target=2e-3, warmup_steps=100
+        0.0, EPOCHS * STEPS - 100, warmup_target=2e-3, warmup_steps=100
     )
     network.compile(
-        keras.optimizers.Adam(learning_rate),
+        # Without the norm's limit some of the first steps throw the network far off.
+        keras.optimizers.Adam(learning_rate, global_clipnorm=0.2),
         loss="mean_squared_error",
         metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
     )

@@ -8,10 +8,12 @@ import pytest
 import tensorflow as tf
 
 from examples.evaluation import interpolate, offset_and_scale, rmse, sample_centers, upsample
+from examples.initial_weights import start_as_interpolation
 from examples.motorcycle import fill_unknown, load_motorcycle
 from examples.scenes import pac_scenes
 from examples.scenes.drawing import draw_scene
 from examples.training_data import training_batches, whole_scenes
+from keras_pac.models import PacJointUpsampleLite
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +142,14 @@ def test_the_low_resolution_target_of_a_whole_scene_spans_0_to_1():
     for (low, guide), target in whole_scenes(drawn_scenes(2), factor=4, batch_size=1):
         assert (tf.reduce_min(low), tf.reduce_max(low)) == (0, 1)
         assert guide.shape[1:3] == target.shape[1:3]
+
+
+def test_training_starts_near_interpolation_with_a_guide_that_matters():
+    keras.utils.set_random_seed(0)
+    network = PacJointUpsampleLite(4)
+    start_as_interpolation(network)
+    scenes = whole_scenes(drawn_scenes(1), factor=4, batch_size=1)
+    (low, guide), target = next(scenes.as_numpy_iterator())
+    guided, flat = (network([low, g], training=False).numpy() for g in (guide, 0 * guide))
+    assert rmse(guided, target) < 0.3
+    assert np.abs(guided - flat).mean() > 0.02

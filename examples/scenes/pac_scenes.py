@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 from examples.scenes.drawing import draw_scene
 
 SIZE = 192
-SCENES = {"train": 320, "validation": 32}
+SCENES = {"train": 256, "validation": 32}
 
 
 class PacScenes(tfds.core.GeneratorBasedBuilder):

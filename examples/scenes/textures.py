@@ -29,8 +29,8 @@ def smooth_noise(rng, shape, cell):
 def random_texture(rng, u, v, color, supersampling):
     """Colours around `color` at positions u, v (in pixels, along the axes of the object)."""
     result = np.broadcast_to(color.astype(np.float32), (*u.shape, 3)).copy()
-    for _ in range(rng.integers(0, 3)):
-        pattern = rng.choice([_grain, _clouds, _stripes, _checks, _joints, _print])
+    for _ in range(rng.integers(0, 5)):
+        pattern = rng.choice([_grain, _clouds, _stripes, _checks, _joints, _print, _print])
         amount = pattern(rng, u, v, supersampling)[..., None]
         other = random_color(rng) if rng.random() < 0.5 else color * rng.uniform(0.3, 1.6)
         result += amount * rng.uniform(0.15, 1) * (other.astype(np.float32) - result)
@@ -76,10 +76,14 @@ def _print(rng, u, v, supersampling):
     """A printed pattern: small figures here and there."""
     amount = np.zeros(u.shape, np.float32)
     reach = float(max(np.abs(u).max(), np.abs(v).max()))
-    for _ in range(rng.integers(2, 12)):
-        half = math.exp(rng.uniform(math.log(1), math.log(max(reach / 2, 2))))
-        centre_u, centre_v = rng.uniform(-reach, reach), rng.uniform(-reach, reach)
-        stretch = rng.uniform(0.3, 1)
-        inside = random_outline(rng)((u - centre_u) / half, (v - centre_v) / (half * stretch))
-        amount[inside] = rng.uniform(0.3, 1)
+    largest = math.exp(rng.uniform(math.log(2), math.log(max(reach, 3))))
+    for _ in range(rng.integers(2, 16)):
+        half = largest * rng.uniform(0.2, 1)
+        row, col = rng.integers(u.shape[0]), rng.integers(u.shape[1])
+        span = int(1.5 * half * supersampling)  # a turned square reaches beyond its half size
+        part = np.s_[max(row - span, 0) : row + span, max(col - span, 0) : col + span]
+        outline, stretch = random_outline(rng), rng.uniform(0.3, 1)
+        figure_u, figure_v = u[part] - u[row, col], v[part] - v[row, col]
+        inside = outline(figure_u / half, figure_v / (half * stretch))
+        amount[part][inside] = rng.uniform(0.3, 1)
     return amount

@@ -4,11 +4,15 @@
 failure.
 """
 
+import sys
+
 import keras
 import numpy as np
 from cases import load_golden
-from runners import run_ops
+from runners import golden_layer, run_ops
 from tolerances import assert_close
+
+import keras_pac
 
 GOLDEN = [
     "conv_inv_asym_norm_avg5",
@@ -44,17 +48,6 @@ def torch_gradients(function, arrays):
     return value.detach(), dict(zip(tensors, gradients, strict=True))
 
 
-def tensorflow_gradients(function, arrays):
-    """Value and gradients of a scalar function of named arrays, by TensorFlow."""
-    import tensorflow as tf
-
-    tensors = {name: tf.constant(array) for name, array in arrays.items()}
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        value = function(tensors)
-    return value, tape.gradient(value, tensors)
-
-
 def check_golden(name, gradients_of):
     """Values and gradients of one golden file through the ops, in float64."""
     case = load_golden(name)
@@ -73,3 +66,71 @@ def check_golden(name, gradients_of):
         actual = keras.ops.convert_to_numpy(gradients[key])
         assert_close(actual, expected, "float64", f"gradient of {key}")
     print("golden", name)
+
+
+def check_layer(name):
+    """One golden file through its layer, in float32."""
+    case = load_golden(name)
+    layer = golden_layer(name, "float32")
+    arrays = {key: array.astype("float32") for key, array in case.arrays.items()}
+    calls = {key: arrays[key] for key in ("adapting_kernel", "valid_mask") if key in arrays}
+    y = layer([arrays[key] for key in ("x", "guide") if key in arrays], **calls)
+    if case.output_mask is not None:
+        y, output_mask = y
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(output_mask), case.output_mask)
+    assert_close(keras.ops.convert_to_numpy(y), case.y, "float32", "y")
+    print("layer", name)
+
+
+def check_fit():
+    """A few steps of training lower the loss."""
+    keras.utils.set_random_seed(0)
+    inverse = {"kernel_type": "inverse", "alpha": 0.1, "exponent": 0.5}
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            keras_pac.PacConv2D(4, 3, padding="same", guide_filters=2, smoothing=("learned", 3)),
+            keras_pac.PacPool2D(3, strides=2, padding="same", normalize_kernel=True, **inverse),
+            keras_pac.PacConv2DTranspose(1, 3, strides=2, padding="same"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.02), "mse")
+    x = np.random.default_rng(0).normal(size=(4, 6, 6, 2)).astype("float32")
+    before = model.get_weights()
+    losses = model.fit(x, x.sum(-1, keepdims=True), epochs=10, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0], losses
+    for weight, old in zip(model.weights, before, strict=True):
+        assert np.any(keras.ops.convert_to_numpy(weight) != old), weight.path
+    print("fit", losses[0], losses[-1])
+
+
+def check_unavailable():
+    """`patches` needs TensorFlow and says so."""
+    assert "TensorFlow" in keras_pac.not_supported_reasons("patches")[0]
+    try:
+        keras_pac.set_implementation("patches")
+    except ValueError as error:
+        assert "TensorFlow" in str(error)
+        print("patches refused")
+    else:
+        raise AssertionError("patches was accepted")
+
+
+def main():
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+    gradients_of = {"jax": jax_gradients, "torch": torch_gradients}[backend]
+    for name in GOLDEN:
+        check_golden(name, gradients_of)
+        check_layer(name)
+    check_fit()
+    check_unavailable()
+    assert "tensorflow" not in sys.modules, "TensorFlow was imported"
+    print("all checks passed on", backend)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.cases import SUITE, Case
 
 # Large enough to be seen in the memory of a process.
-SMALL = Case("small", 1, 64, 64, 32, 16, 2, kernel_size=3, strides=2, transposed=True)
+SMALL = Case("small", 1, 128, 128, 16, 8, 2, kernel_size=3, strides=2, transposed=True)
 
 
 def test_report(tmp_path, capsys):

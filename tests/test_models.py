@@ -67,7 +67,7 @@ def load_reference_weights(model, weights):
 
 
 @pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.npz")), ids=lambda path: path.stem)
-def test_reference_network(path):
+def test_reference_network(path, implementation):
     reference = np.load(path)
     config = json.loads(str(reference["config"]))
     model_class = REFERENCE_CLASSES[config.pop("model")]

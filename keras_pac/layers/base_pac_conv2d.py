@@ -63,7 +63,6 @@ class BasePacConv2D(BasePacLayer):
             constraint=self.kernel_constraint,
             name="kernel",
         )
-        self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
                 shape=(self.filters,),
@@ -75,11 +74,6 @@ class BasePacConv2D(BasePacLayer):
 
     def _filter(self):
         return ops.convert_to_tensor(self.kernel)
-
-    def _finish(self, y):
-        if self.bias is not None:
-            y = y + ops.cast(self.bias, y.dtype)
-        return y if self.activation is None else self.activation(y)
 
     def get_config(self):
         return {

@@ -15,12 +15,14 @@ from keras_pac.ops.windowed_sum import windowed_sum
 class BasePacLayer(keras.layers.Layer):
     """A windowed sum whose weights an adapting kernel multiplies.
 
-    Subclasses say what the window is (`_window`), whether there is a filter (`_filter`) and what
-    comes after the sum (`_finish`).
+    Subclasses say what the window is (`_window`) and may have a filter (`_filter`), a bias and an
+    activation.
     """
 
     # Whether the guide has the size of the output.
     _transposed = False
+    bias = None
+    activation = None
 
     def __init__(
         self,
@@ -78,11 +80,7 @@ class BasePacLayer(keras.layers.Layer):
         return None
 
     def _build_filter(self, channels):
-        """Make the weights of `_filter` and `_finish`."""
-
-    def _finish(self, y):
-        """What is done to the channels_last sum."""
-        return y
+        """Make the filter and the bias."""
 
     def _output_channels(self, channels):
         return channels
@@ -92,6 +90,7 @@ class BasePacLayer(keras.layers.Layer):
 
     def build(self, input_shape):
         x_shape, guide_shape = self._check_shapes(input_shape)
+        self._channels = x_shape[-1]
         self._build_filter(x_shape[-1])
         if self.guide_embedding is not None:
             self.guide_embedding.build(shape_to(x_shape, self.data_format))
@@ -133,7 +132,8 @@ class BasePacLayer(keras.layers.Layer):
             guide = self._own_guide(x, window) if guide is None else guide
             guide = image_last(guide, self.data_format)
             kernels, output_mask = self._adapting_kernels(guide, window, valid_mask)
-        y = self._finish(windowed_sum(channels_last, kernels, self._filter(), window))
+        y = windowed_sum(channels_last, kernels, self._filter(), window, self.bias)
+        y = y if self.activation is None else self.activation(y)
         y = image_to(y, self.data_format)
         if valid_mask is None:
             return y
@@ -249,6 +249,11 @@ class BasePacLayer(keras.layers.Layer):
                 )
         shapes = [shape_last(shape, self.data_format) for shape in shapes]
         batch, *size, channels = shapes[0]
+        if self.built and self.weights and channels != self._channels:
+            raise ValueError(
+                f"The inputs must have the {self._channels} channels that the layer was built "
+                f"for. Received: shape {tuple(shapes[0])} (channels last)"
+            )
         checks.output_size(self._output_size(size), size)
         guide_size = self._output_size(size) if self._transposed else size
         if len(shapes) == 1:

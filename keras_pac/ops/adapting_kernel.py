@@ -6,12 +6,14 @@ import keras
 from keras import ops
 
 from keras_pac.ops import checks, implementation
+from keras_pac.ops.blocks import Gather, by_rows, to_image
 from keras_pac.ops.layout import image_last, image_to, kernel_to
+from keras_pac.ops.symbolic import accepts_keras_tensors
 from keras_pac.ops.window import (
     convolution_window,
     interleave,
     pad,
-    slice_taps,
+    slice_tap,
     transposed_input_size,
     transposed_window,
 )
@@ -20,6 +22,7 @@ from keras_pac.ops.window import (
 INVERSE_EPSILON = 1e-4
 
 
+@accepts_keras_tensors
 def adapting_kernel(
     guide,
     kernel_size,
@@ -171,8 +174,10 @@ def kernel_phases(
     if keras.backend.standardize_dtype(guide.dtype) in ("float16", "bfloat16"):
         guide = ops.cast(guide, "float32")
     dtype = guide.dtype
-    center = guide if smoothing is None else _smooth(guide, ops.convert_to_tensor(smoothing, dtype))
-    guide, center = window.pad_guide(guide), window.pad_guide(center)
+    smoothed = guide
+    if smoothing is not None:
+        smoothed = _smooth(guide, ops.convert_to_tensor(smoothing, dtype))
+    guide, smoothed = window.pad_guide(guide), window.pad_guide(smoothed)
     if normalize or valid_mask is not None:
         inside = window.pad_input(ops.ones((1, *window.input_size, 1), dtype))
         valid = None if valid_mask is None else window.pad_input(ops.cast(valid_mask, dtype))
@@ -182,12 +187,11 @@ def kernel_phases(
             kernels.append(None)
             masks.append(None)
             continue
+        center = None
+        if smoothing is not None or window.phase_counts != (1, 1):
+            center = slice_tap(smoothed, phase.center_taps)
         kernel = implementation.module().squared_differences(
-            guide,
-            slice_taps(center, phase.center_taps)[0],
-            phase.guide_taps,
-            asymmetric,
-            channel_wise,
+            guide, center, phase.guide_taps, asymmetric, channel_wise
         )
         if kind == "gaussian":
             kernel = ops.exp(-0.5 * kernel)
@@ -197,10 +201,10 @@ def kernel_phases(
                 kernel + INVERSE_EPSILON, exponent / 2
             )
         if normalize or valid_mask is not None:
-            in_image = ops.stack(slice_taps(inside, phase.input_taps), axis=3)
+            in_image = _windows(inside, phase.input_taps)
             counted = in_image
             if valid_mask is not None:
-                counted = ops.stack(slice_taps(valid, phase.input_taps), axis=3)
+                counted = _windows(valid, phase.input_taps)
             kernel, mask = _divide_by_sum(kernel * counted, counted, in_image, normalize)
             masks.append(mask)
         kernels.append(kernel)
@@ -209,6 +213,15 @@ def kernel_phases(
     example = next(mask for mask in masks if mask is not None)
     masks = [ops.zeros_like(example) if mask is None else mask for mask in masks]
     return kernels, interleave(masks, window.phase_counts, window.output_size)
+
+
+def _windows(image, taps):
+    """(B, M, N, T, C)."""
+    gather = Gather(taps, ops.shape(image)[2])
+    (rows,) = by_rows(
+        lambda block, image: (gather.windows(image, block),), taps, image.shape[-1], image
+    )
+    return to_image(rows, taps.grid)
 
 
 def _divide_by_sum(kernel, counted, in_image, normalize):
@@ -220,7 +233,7 @@ def _divide_by_sum(kernel, counted, in_image, normalize):
         total = total / ops.maximum(ops.sum(in_image, axis=3, keepdims=True), 1)
     empty = total == 0
     kernel = ops.where(empty, 0, kernel / ops.where(empty, 1, total))
-    return kernel, ops.max(ops.cast(ops.logical_not(empty), kernel.dtype), axis=-1)
+    return kernel, ops.cast(ops.any(ops.logical_not(empty), axis=-1), kernel.dtype)
 
 
 def _smooth(guide, smoothing):

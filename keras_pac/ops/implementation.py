@@ -1,13 +1,13 @@
 """Which code computes a windowed sum, and why."""
 
 import contextlib
-import importlib
 import os
 
 import keras
 
+from keras_pac.ops import taps
+
 NAMES = ("patches", "taps", "compiled")
-_MODULES = {"patches": "keras_pac.ops.patches", "taps": "keras_pac.ops.taps"}
 
 
 def not_supported_reasons(name):
@@ -118,7 +118,11 @@ def _choice():
 
 def module():
     """The module with the `windowed_sum` and `squared_differences` that run now."""
-    return importlib.import_module(_MODULES[get_implementation()])
+    if get_implementation() == "patches":
+        from keras_pac.ops import patches  # needs TensorFlow
+
+        return patches
+    return taps
 
 
 def _check_name(name, names):

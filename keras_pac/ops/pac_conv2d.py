@@ -6,10 +6,12 @@ from keras import ops
 
 from keras_pac.ops import checks
 from keras_pac.ops.layout import image_last, image_to, kernel_last
+from keras_pac.ops.symbolic import accepts_keras_tensors
 from keras_pac.ops.window import convolution_window
 from keras_pac.ops.windowed_sum import windowed_sum
 
 
+@accepts_keras_tensors
 def pac_conv2d(
     x,
     adapting_kernel,
@@ -67,8 +69,8 @@ def pac_conv2d(
         checks.pair("dilation_rate", dilation_rate),
     )
     kernels = [check_adapting_kernel(adapting_kernel, x, window, data_format)]
-    y = windowed_sum(x, kernels, kernel, window)
-    return image_to(add_bias(y, bias, x.shape[-1] if shared else kernel.shape[3]), data_format)
+    bias = check_bias(bias, x.shape[-1] if shared else kernel.shape[3])
+    return image_to(windowed_sum(x, kernels, kernel, window, bias), data_format)
 
 
 def check_adapting_kernel(adapting_kernel, x, window, data_format, channels=None):
@@ -85,9 +87,9 @@ def check_adapting_kernel(adapting_kernel, x, window, data_format, channels=None
     return adapting_kernel if rank == 5 else adapting_kernel[..., None]
 
 
-def add_bias(y, bias, channels):
+def check_bias(bias, channels):
     if bias is None:
-        return y
+        return None
     bias = checks.float_tensor("bias", bias)
     checks.bias(bias.shape, channels)
-    return y + ops.cast(bias, y.dtype)
+    return bias

@@ -5,11 +5,13 @@ from keras import ops
 from keras_pac.ops import checks
 from keras_pac.ops.adapting_kernel import split_phases
 from keras_pac.ops.layout import image_last, image_to
-from keras_pac.ops.pac_conv2d import add_bias, check_adapting_kernel
+from keras_pac.ops.pac_conv2d import check_adapting_kernel, check_bias
+from keras_pac.ops.symbolic import accepts_keras_tensors
 from keras_pac.ops.window import transposed_window
 from keras_pac.ops.windowed_sum import windowed_sum
 
 
+@accepts_keras_tensors
 def pac_conv2d_transpose(
     x,
     adapting_kernel,
@@ -77,8 +79,9 @@ def pac_conv2d_transpose(
         checks.pair("dilation_rate", dilation_rate),
     )
     adapting_kernel = check_adapting_kernel(adapting_kernel, x, window, data_format)
-    y = windowed_sum(x, split_phases(adapting_kernel, window), mirrored(kernel), window)
-    return image_to(add_bias(y, bias, x.shape[-1] if shared else kernel.shape[2]), data_format)
+    bias = check_bias(bias, x.shape[-1] if shared else kernel.shape[2])
+    y = windowed_sum(x, split_phases(adapting_kernel, window), mirrored(kernel), window, bias)
+    return image_to(y, data_format)
 
 
 def mirrored(kernel):

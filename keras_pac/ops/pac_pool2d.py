@@ -5,10 +5,12 @@ from keras import ops
 from keras_pac.ops import checks
 from keras_pac.ops.layout import image_last, image_to
 from keras_pac.ops.pac_conv2d import check_adapting_kernel
+from keras_pac.ops.symbolic import accepts_keras_tensors
 from keras_pac.ops.window import convolution_window
 from keras_pac.ops.windowed_sum import windowed_sum
 
 
+@accepts_keras_tensors
 def pac_pool2d(
     x,
     adapting_kernel,

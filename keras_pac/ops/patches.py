@@ -13,7 +13,9 @@ def windowed_sum(x, adapting_kernel, kernel, taps):
 
 def squared_differences(guide, center, taps, asymmetric, channel_wise):
     """sum_c (guide_t - center)^2; the arguments are those of `taps.squared_differences`."""
-    differences = _windows(guide, taps) - center[:, :, :, None]
+    windows = _windows(guide, taps)
+    center = windows[:, :, :, taps.count // 2] if center is None else center
+    differences = windows - center[:, :, :, None]
     if asymmetric:
         differences = tf.nn.relu(differences)
     squares = tf.square(differences)

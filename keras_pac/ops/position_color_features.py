@@ -3,8 +3,10 @@
 from keras import ops
 
 from keras_pac.ops import checks
+from keras_pac.ops.symbolic import accepts_keras_tensors
 
 
+@accepts_keras_tensors
 def position_color_features(image, position_scale=None, color_scale=None):
     """Put each pixel's scaled position in front of its scaled colour.
 

@@ -121,6 +121,16 @@ class Taps:
     def count(self):
         return len(self.row_offsets) * len(self.column_offsets)
 
+    @property
+    def middle(self):
+        """The tap in the middle alone."""
+        rows, columns = self.row_offsets, self.column_offsets
+        return dataclasses.replace(
+            self,
+            row_offsets=(rows[len(rows) // 2],),
+            column_offsets=(columns[len(columns) // 2],),
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
@@ -234,18 +244,15 @@ def pad(image, rows, columns):
     return ops.pad(image, ((0, 0), rows, columns) + ((0, 0),) * (len(image.shape) - 3))
 
 
-def slice_taps(image, taps):
-    """One strided slice of a padded image a tap, in row-major order: [(B, M, N, ...)]."""
-    (m, n), (row_step, column_step) = taps.grid, taps.steps
-
-    def cut(offset, step, count):
-        return slice(offset, offset + step * (count - 1) + 1, step)
-
-    return [
-        image[:, cut(row, row_step, m), cut(column, column_step, n)]
-        for row in taps.row_offsets
-        for column in taps.column_offsets
-    ]
+def slice_tap(image, taps):
+    """What the only tap of `taps` reads from a padded image: (B, M, N, ...)."""
+    rows, columns = (
+        slice(offset, offset + step * (count - 1) + 1, step)
+        for (offset,), step, count in zip(
+            (taps.row_offsets, taps.column_offsets), taps.steps, taps.grid
+        )
+    )
+    return image[:, rows, columns]
 
 
 def interleave(phases, phase_counts, output_size):

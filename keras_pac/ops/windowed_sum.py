@@ -8,8 +8,8 @@ from keras_pac.ops import implementation
 from keras_pac.ops.window import interleave
 
 
-def windowed_sum(x, kernels, kernel, window):
-    """y = sum_t K_t W_t x_t over a window.
+def windowed_sum(x, kernels, kernel, window, bias=None):
+    """y = bias + sum_t K_t W_t x_t over a window.
 
     Args:
         x: (B, H, W, Cin).
@@ -17,6 +17,7 @@ def windowed_sum(x, kernels, kernel, window):
         kernel: (kh, kw, Cin, Cout), (kh, kw, 1, 1) for a filter shared by all channels, or None
             for a filter of ones (pooling).
         window: `window.Window`.
+        bias: None or (Cout,).
 
     Returns:
         (B, OH, OW, Cout), of the type of x.
@@ -40,4 +41,5 @@ def windowed_sum(x, kernels, kernel, window):
         phases.append(
             implementation.module().windowed_sum(padded, phase_kernel, taps, phase.input_taps)
         )
-    return interleave(phases, window.phase_counts, window.output_size)
+    y = interleave(phases, window.phase_counts, window.output_size)
+    return y if bias is None else y + ops.cast(bias, x.dtype)

@@ -12,7 +12,7 @@ import sys
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("keras_pac", "keras"):
+        if name.partition(".")[0] == "keras_pac":
             raise ImportError(f"{name} is not to be imported here")
 
 

@@ -177,10 +177,10 @@ def kernel_phases(
     smoothed = guide
     if smoothing is not None:
         smoothed = _smooth(guide, ops.convert_to_tensor(smoothing, dtype))
-    guide, smoothed = window.pad_guide(guide), window.pad_guide(smoothed)
+    guide, smoothed = window.pad(guide), window.pad(smoothed)
     if normalize or valid_mask is not None:
-        inside = window.pad_input(ops.ones((1, *window.input_size, 1), dtype))
-        valid = None if valid_mask is None else window.pad_input(ops.cast(valid_mask, dtype))
+        inside = window.pad(ops.ones((1, *window.input_size, 1), dtype))
+        valid = None if valid_mask is None else window.pad(ops.cast(valid_mask, dtype))
     kernels, masks = [], []
     for phase in window.phases():
         if not phase.tap_indices:
@@ -217,7 +217,7 @@ def kernel_phases(
 
 def _windows(image, taps):
     """(B, M, N, T, C)."""
-    gather = Gather(taps, ops.shape(image)[2])
+    gather = Gather(taps)
     (rows,) = by_rows(
         lambda block, image: (gather.windows(image, block),), taps, image.shape[-1], image
     )

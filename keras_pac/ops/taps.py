@@ -36,11 +36,13 @@ def windowed_sum(x, adapting_kernel, kernel, taps):
 
     @ops.custom_gradient
     def function(*arguments):
+        y = _windowed_sum(taps, *arguments)
+
         def gradient(*saved, upstream=None):
-            dy = saved[0] if upstream is None else upstream
+            (dy,) = after([y], saved[0] if upstream is None else upstream)
             return _windowed_sum_gradients(dy, taps, *arguments)
 
-        return _windowed_sum(taps, *arguments), gradient
+        return y, gradient
 
     return function(x, adapting_kernel, *weights)
 

@@ -18,15 +18,15 @@ from keras import ops
 class Axis:
     """One spatial axis of a window.
 
-    Output m of phase a reads input `input_step * m + input_offset` and guide
-    `guide_step * m + guide_offset` for each of the phase's taps; what lies outside is 0.
+    Output m of phase a reads input `step * m + input_offset` and guide `step * m + guide_offset`
+    for each of the phase's taps; what lies outside is 0. The guide of a transposed convolution is
+    split into phases as the output is, and all taps read its phase `guide_phase`.
     """
 
     padding: tuple  # (before, after) that input and guide get first, where the offsets need it
-    input_step: int
-    guide_step: int
+    step: int
     phases: tuple  # of tuples of (tap, input_offset, guide_offset)
-    centers: tuple  # guide offset of the window's centre, one a phase
+    guide_phase: int
     grid: object  # outputs of one phase
     output_size: object
 
@@ -46,10 +46,9 @@ def convolution_axis(size, kernel_size, stride, padding, dilation):
     offsets = [first + dilation * tap for tap in range(kernel_size)]
     return Axis(
         padding=padding,
-        input_step=stride,
-        guide_step=stride,
+        step=stride,
         phases=(tuple((tap, offset, offset) for tap, offset in enumerate(offsets)),),
-        centers=(offsets[kernel_size // 2],),
+        guide_phase=0,
         grid=output_size,
         output_size=output_size,
     )
@@ -61,17 +60,18 @@ def transposed_axis(size, kernel_size, stride, padding, output_padding, dilation
     # Tap t of output o looks at position o + t * dilation - start of the zero-stuffed input.
     start = (kernel_size - 1) * dilation - crop
     middle = dilation * (kernel_size // 2)
+    guide_phase = (start - middle) % stride
     phases = [[] for _ in range(stride)]
     for tap in range(kernel_size):
         phase = (start - tap * dilation) % stride
         position = phase + tap * dilation
-        phases[phase].append((tap, (position - start) // stride, position - middle))
+        guide_offset = (position - middle - guide_phase) // stride
+        phases[phase].append((tap, (position - start) // stride, guide_offset))
     return Axis(
         padding=(0, 0),
-        input_step=1,
-        guide_step=stride,
+        step=1,
         phases=tuple(map(tuple, phases)),
-        centers=tuple(range(stride)),
+        guide_phase=guide_phase,
         grid=size - 1 + -(-extra // stride),
         output_size=(size - 1) * stride + extra,
     )
@@ -128,13 +128,11 @@ class Taps:
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One phase of a window: where it lies in the output, and its taps on input and guide."""
+    """One phase of a window: its taps on input and guide."""
 
-    position: tuple  # (row, column) of its first output pixel
     tap_indices: tuple  # which of the kh * kw taps, row-major
     input_taps: Taps
     guide_taps: Taps
-    center_taps: Taps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +157,11 @@ class Window:
     def phase_counts(self):
         return len(self.rows.phases), len(self.columns.phases)
 
+    @property
+    def guide_phase(self):
+        """Which of the guide's phases (row-major) the taps read."""
+        return self.rows.guide_phase * len(self.columns.phases) + self.columns.guide_phase
+
     def pad(self, image):
         """An input or a guide as the offsets of the taps need it."""
         return pad(image, self.rows.padding, self.columns.padding)
@@ -166,31 +169,25 @@ class Window:
     def phases(self):
         """The phases in row-major order, also those that no tap reaches (they are zero)."""
         rows, columns = self.rows, self.columns
-        input_steps = (rows.input_step, columns.input_step)
-        guide_steps = (rows.guide_step, columns.guide_step)
-        for a, row_taps in enumerate(rows.phases):
-            for b, column_taps in enumerate(columns.phases):
+        for row_taps in rows.phases:
+            for column_taps in columns.phases:
 
-                def taps(part, steps, row_taps=row_taps, column_taps=column_taps):
+                def taps(part, row_taps=row_taps, column_taps=column_taps):
                     return Taps(
                         tuple(tap[part] for tap in row_taps),
                         tuple(tap[part] for tap in column_taps),
-                        steps,
+                        (rows.step, columns.step),
                         self.grid,
                     )
 
                 yield Phase(
-                    position=(a, b),
                     tap_indices=tuple(
                         row[0] * self.kernel_size[1] + column[0]
                         for row in row_taps
                         for column in column_taps
                     ),
-                    input_taps=taps(1, input_steps),
-                    guide_taps=taps(2, guide_steps),
-                    center_taps=Taps(
-                        (rows.centers[a],), (columns.centers[b],), guide_steps, self.grid
-                    ),
+                    input_taps=taps(1),
+                    guide_taps=taps(2),
                 )
 
 
@@ -265,6 +262,19 @@ def slice_tap(image, taps):
         image, span(taps.row_offsets, row_step, m), span(taps.column_offsets, column_step, n)
     )
     return image if taps.steps == (1, 1) else image[:, ::row_step, ::column_step]
+
+
+def split(image, phase_counts, grid):
+    """The phases (B, M, N, ...) of (B, H, W, ...), row-major: the inverse of `interleave`."""
+    (a, b), (m, n) = phase_counts, grid
+    if a == b == 1:
+        return [image]
+    batch, height, width, *rest = ops.shape(image)
+    image = pad(image, (0, m * a - height), (0, n * b - width))
+    image = ops.reshape(image, (batch, m, a, n, b, *rest))
+    order = (2, 4, 0, 1, 3, *range(5, len(rest) + 5))
+    image = ops.reshape(ops.transpose(image, order), (a * b, batch, m, n, *rest))
+    return ops.unstack(image, a * b, axis=0)
 
 
 def interleave(phases, phase_counts, output_size):

@@ -144,6 +144,7 @@ def test_unknown_sizes_stay_unknown(name):
     assert layer.compute_output_shape((None, None, None, 2)) == (None, None, None, channels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_model_of_unknown_size_gives_what_the_layer_gives(implementation, name, rng):
     model = model_of(name)
@@ -425,7 +426,7 @@ def test_fit_lowers_the_loss(implementation, rng):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_saved_model_gives_the_same(name, rng, tmp_path):
-    model = model_of(name)
+    model = model_of(name, size=(7, 9))
     shaken(model, rng)
     inputs = inputs_of(name, rng)
     expected = model.predict(inputs, verbose=0)
@@ -445,6 +446,7 @@ def test_a_saved_sequential_gives_the_same(rng, tmp_path):
     np.testing.assert_array_equal(again.predict(x, verbose=0), expected)
 
 
+@pytest.mark.slow
 def test_fit_under_mixed_precision(rng):
     keras.config.set_dtype_policy("mixed_float16")
     model = self_guided()

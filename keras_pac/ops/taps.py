@@ -13,6 +13,7 @@ y[i] = sum_t K_t[i] W_t x[s i + q_t]:
 Nothing is scattered: every element has one writer, and two runs agree to the last bit.
 """
 
+import keras
 from keras import ops
 
 from keras_pac.ops.adjoint import adjoints
@@ -92,7 +93,7 @@ def _adjoint_sums(dy, adjoint, x, adapting_kernel, kernel):
             dk = windows * block.of(x)[:, :, None]
         else:
             x = ops.reshape(block.of(x), (-1, c_in))
-            seen = ops.reshape(ops.matmul(x, to_output), (block.batch, block.pixels, t, c_out))
+            seen = ops.reshape(_matmul(x, to_output), (block.batch, block.pixels, t, c_out))
             dk = seen * windows
         dk = dk if channel_wise else ops.sum(dk, axis=-1, keepdims=True)
         # With the other use of the windows over, TensorFlow can multiply them in place.
@@ -101,7 +102,7 @@ def _adjoint_sums(dy, adjoint, x, adapting_kernel, kernel):
         if kernel is None:
             return _contract(weighted, None, block), dk
         dx = _contract(weighted, to_input, block)
-        dkernel = ops.matmul(ops.transpose(x), ops.reshape(weighted, (-1, t * c_out)))
+        dkernel = _matmul(ops.transpose(x), ops.reshape(weighted, (-1, t * c_out)))
         return dx, dk, ops.transpose(ops.reshape(dkernel, (c_in, t, c_out)), (1, 0, 2))
 
     return by_rows(sums, adjoint.taps, dy.shape[-1], x, dy, adapting_kernel)
@@ -283,7 +284,7 @@ def _contract(windows, matrix, block):
     """(B, pixels, T, Cin) and (T * Cin, Cout) or None: (B, pixels, Cout)."""
     if matrix is None:
         return ops.sum(windows, axis=2)
-    y = ops.matmul(ops.reshape(windows, (-1, matrix.shape[0])), matrix)
+    y = _matmul(ops.reshape(windows, (-1, matrix.shape[0])), matrix)
     return ops.reshape(y, (block.batch, block.pixels, matrix.shape[-1]))
 
 
@@ -294,3 +295,10 @@ def _in_tap_order(parts, axis):
     ids = [tap for tap_ids, _ in parts for tap in tap_ids]
     values = ops.concatenate([values for _, values in parts], axis=axis)
     return ops.take(values, sorted(range(len(ids)), key=ids.__getitem__), axis=axis)
+
+
+def _matmul(a, b):
+    if keras.backend.backend() == "torch":
+        # There `ops.matmul` computes float64 in float32 (Keras 3.15).
+        return ops.einsum("ij,jk->ik", a, b)
+    return ops.matmul(a, b)

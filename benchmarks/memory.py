@@ -1,21 +1,22 @@
 """Peak memory of one training step: python -m benchmarks.memory CASE_AS_JSON IMPLEMENTATION
 
-Prints MiB: by how much the peak resident memory of this process grows when the inputs are made
-and one training step runs, after the same step has run on a tiny image. So the inputs, the
-output, all gradients and whatever the step keeps in between count; Python, TensorFlow and the
-layer's weights don't.
+Prints MiB: the inputs plus the most that TensorFlow's CPU allocator holds at any moment of the
+step, from its own record of every allocation. So the output, all gradients, whatever the step
+keeps in between and the libraries' scratch memory count; Python, TensorFlow's code, the layer's
+weights and the graph don't: they do not grow with the image. (The resident memory of the process
+can't tell: it includes what compiling the graph took, and the allocator gives nothing back.)
 """
 
 import dataclasses
 import json
 import subprocess
 import sys
-from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 import keras_pac
-from benchmarks.cases import Case, training_step
+from benchmarks.cases import Case
 
 
 def peak_in_own_process(case, implementation):
@@ -29,29 +30,49 @@ def peak_in_own_process(case, implementation):
 
 
 def _peak(case, implementation):
+    shapes = [case.input_shape]
     if implementation == "keras":
-        step = training_step(case.keras_layer())
+        layer = case.keras_layer()
     else:
         keras_pac.set_implementation(implementation)
-        step = training_step(case.pac_layer())
+        layer = case.pac_layer()
+        shapes.append(case.guide_shape)
+    weights = [np.asarray(weight) for weight in layer.trainable_weights]
 
-    def arguments(case, make):
-        x, upstream_gradient = make(case.input_shape), make(case.output_shape)
-        inputs = x if implementation == "keras" else [x, make(case.guide_shape)]
-        return inputs, upstream_gradient
+    @tf.function(jit_compile=False)
+    def step(inputs, weights, upstream_gradient):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, weights])
+            y, _ = layer.stateless_call(weights, [], inputs if len(inputs) > 1 else inputs[0])
+        return y, tape.gradient(y, [inputs, weights], output_gradients=upstream_gradient)
 
-    # Zeros, as their values don't matter here and random ones would need memory to make.
-    step(*arguments(dataclasses.replace(case, height=8, width=8), tf.zeros))
-    step.get_concrete_function(*arguments(case, tf.TensorSpec))
-    before = _peak_resident_mib()
-    step(*arguments(case, tf.zeros))
-    return _peak_resident_mib() - before
-
-
-def _peak_resident_mib():
-    # Not `resource.getrusage`: its peak starts at the size of the process that started this one.
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024  # it is in KiB, on Linux only
+    arrays = [
+        [np.zeros(shape, "float32") for shape in shapes],
+        weights,
+        np.zeros(case.output_shape, "float32"),
+    ]
+    # Only sessions hand out the record of allocations.
+    with tf.Graph().as_default():
+        placeholders = tf.nest.map_structure(
+            lambda array: tf.compat.v1.placeholder("float32", array.shape), arrays
+        )
+        fetches = tf.nest.flatten(step(*placeholders))
+        feed = dict(zip(tf.nest.flatten(placeholders), tf.nest.flatten(arrays)))
+        record = tf.compat.v1.RunMetadata()
+        options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
+        with tf.compat.v1.Session() as session:
+            session.run(fetches, feed)  # compiles
+            session.run(fetches, feed, options=options, run_metadata=record)
+    allocations = sorted(
+        (allocation.alloc_micros, allocation.alloc_bytes)
+        for device in record.step_stats.dev_stats
+        for node in device.node_stats
+        for memory in node.memory
+        for allocation in memory.allocation_records
+    )
+    held = np.cumsum([size for _, size in allocations])
+    inputs = sum(array.nbytes for array in tf.nest.flatten([arrays[0], arrays[2]]))
+    return (inputs + held.max()) / 2**20
 
 
 if __name__ == "__main__":

@@ -161,6 +161,7 @@ def draw(report, implementations, path):
         axes.set_xticks(range(len(cases)), cases)
         axes.set_ylabel("times Keras's layer")
         axes.set_title(label)
+        axes.margins(y=0.4)  # room for the legend
         axes.legend()
     figure.savefig(path, dpi=150)
 

@@ -4,11 +4,15 @@
 failure.
 """
 
+import sys
+
 import keras
 import numpy as np
 from cases import load_golden
-from runners import run_ops
+from runners import golden_layer, run_ops
 from tolerances import assert_close
+
+import keras_pac
 
 GOLDEN = [
     "conv_inv_asym_norm_avg5",
@@ -20,39 +24,32 @@ GOLDEN = [
     "convt_inv",
     "convt_mask",
     "convt_normalized",
-    "convt_stride4",
     "pool_channel_wise_inv",
-    "pool_dilation2",
+]
+LAYERS = [
+    "conv_inv_asym_norm_avg5",
+    "conv_precomputed_kernel",
+    "convt_mask",
+    "pool_channel_wise_inv",
 ]
 
 
 def jax_gradients(function, arrays):
-    """Value and gradients of a scalar function of named arrays, by JAX."""
+    """(value, results), as `function` of named arrays returns it, and gradients by JAX."""
     import jax
 
-    value, gradients = jax.value_and_grad(function)(arrays)
-    return value, gradients
+    # Compiled as one: JAX compiles what runs eagerly too, operation by operation.
+    return jax.jit(jax.value_and_grad(function, has_aux=True))(arrays)
 
 
 def torch_gradients(function, arrays):
-    """Value and gradients of a scalar function of named arrays, by PyTorch."""
+    """(value, results), as `function` of named arrays returns it, and gradients by PyTorch."""
     import torch
 
     tensors = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
-    value = function(tensors)
+    value, results = function(tensors)
     gradients = torch.autograd.grad(value, list(tensors.values()))
-    return value.detach(), dict(zip(tensors, gradients, strict=True))
-
-
-def tensorflow_gradients(function, arrays):
-    """Value and gradients of a scalar function of named arrays, by TensorFlow."""
-    import tensorflow as tf
-
-    tensors = {name: tf.constant(array) for name, array in arrays.items()}
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        value = function(tensors)
-    return value, tape.gradient(value, tensors)
+    return (value, results), dict(zip(tensors, gradients, strict=True))
 
 
 def check_golden(name, gradients_of):
@@ -60,16 +57,86 @@ def check_golden(name, gradients_of):
     case = load_golden(name)
     given = {key: case.arrays[key].copy() for key in case.gradients}
     fixed = {key: array for key, array in case.arrays.items() if key not in given}
-    y, _, output_mask = run_ops(case, {**given, **fixed})
+
+    def loss(tensors):
+        y, _, output_mask = run_ops(case, {**fixed, **tensors})
+        return keras.ops.sum(y * keras.ops.convert_to_tensor(case.grad_y)), (y, output_mask)
+
+    (_, (y, output_mask)), gradients = gradients_of(loss, given)
     assert_close(keras.ops.convert_to_numpy(y), case.y, "float64", "y")
     if case.output_mask is not None:
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(output_mask), case.output_mask)
-
-    def loss(tensors):
-        return keras.ops.sum(run_ops(case, {**fixed, **tensors})[0] * case.grad_y)
-
-    _, gradients = gradients_of(loss, given)
     for key, expected in case.gradients.items():
         actual = keras.ops.convert_to_numpy(gradients[key])
         assert_close(actual, expected, "float64", f"gradient of {key}")
     print("golden", name)
+
+
+def check_layer(name):
+    """One golden file through its layer, in float32."""
+    case = load_golden(name)
+    layer = golden_layer(name, "float32")
+    arrays = {key: array.astype("float32") for key, array in case.arrays.items()}
+    calls = {key: arrays[key] for key in ("adapting_kernel", "valid_mask") if key in arrays}
+    y = layer([arrays[key] for key in ("x", "guide") if key in arrays], **calls)
+    if case.output_mask is not None:
+        y, output_mask = y
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(output_mask), case.output_mask)
+    assert_close(keras.ops.convert_to_numpy(y), case.y, "float32", "y")
+    print("layer", name)
+
+
+def check_fit():
+    """A few steps of training lower the loss."""
+    keras.utils.set_random_seed(0)
+    inverse = {"kernel_type": "inverse", "alpha": 0.1, "exponent": 0.5}
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            keras_pac.PacConv2D(4, 3, padding="same", guide_filters=2, smoothing=("learned", 3)),
+            keras_pac.PacPool2D(3, strides=2, padding="same", normalize_kernel=True, **inverse),
+            keras_pac.PacConv2DTranspose(1, 3, strides=2, padding="same"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.02), "mse")
+    x = np.random.default_rng(0).normal(size=(4, 6, 6, 2)).astype("float32")
+    before = model.get_weights()
+    losses = model.fit(x, x.sum(-1, keepdims=True), epochs=10, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0], losses
+    for weight, old in zip(model.weights, before, strict=True):
+        assert np.any(keras.ops.convert_to_numpy(weight) != old), weight.path
+    print("fit", losses[0], losses[-1])
+
+
+def check_unavailable():
+    """`patches` needs TensorFlow and says so."""
+    assert "TensorFlow" in keras_pac.not_supported_reasons("patches")[0]
+    try:
+        keras_pac.set_implementation("patches")
+    except ValueError as error:
+        assert "TensorFlow" in str(error)
+        print("patches refused")
+    else:
+        raise AssertionError("patches was accepted")
+
+
+def main():
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+    gradients_of = {"jax": jax_gradients, "torch": torch_gradients}[backend]
+    for name in GOLDEN:
+        check_golden(name, gradients_of)
+    for name in LAYERS:
+        check_layer(name)
+    check_unavailable()
+    # Up to here: `fit` of Keras imports TensorFlow by itself.
+    assert "tensorflow" not in sys.modules, "TensorFlow was imported"
+    check_fit()
+    print("all checks passed on", backend)
+
+
+if __name__ == "__main__":
+    main()

@@ -23,8 +23,8 @@ def run_python(*arguments, path=(ROOT,), **environment):
     )
 
 
-def output_of(code, **options):
+def output_of(code, arguments=(), **options):
     """The standard output of a Python program; its error output if it fails."""
-    process = run_python("-c", code, **options)
+    process = run_python("-c", code, *map(str, arguments), **options)
     assert process.returncode == 0, process.stderr
     return process.stdout

@@ -144,6 +144,7 @@ def test_unknown_sizes_stay_unknown(name):
     assert layer.compute_output_shape((None, None, None, 2)) == (None, None, None, channels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_model_of_unknown_size_gives_what_the_layer_gives(implementation, name, rng):
     model = model_of(name)
@@ -413,9 +414,9 @@ def self_guided():
 
 def test_fit_lowers_the_loss(implementation, rng):
     model = self_guided()
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model.compile(keras.optimizers.Adam(0.1), "mse")
     x = rng.normal(size=(8, 8, 8, 2)).astype("float32")
-    y = x.sum(-1, keepdims=True)
+    y = keras.ops.average_pool(x.sum(-1, keepdims=True), 3, 1, "same")
     before = model.get_weights()
     history = model.fit(x, y, batch_size=4, epochs=8, verbose=0).history["loss"]
     assert history[-1] < 0.8 * history[0]
@@ -425,7 +426,7 @@ def test_fit_lowers_the_loss(implementation, rng):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_saved_model_gives_the_same(name, rng, tmp_path):
-    model = model_of(name)
+    model = model_of(name, size=(7, 9))
     shaken(model, rng)
     inputs = inputs_of(name, rng)
     expected = model.predict(inputs, verbose=0)
@@ -445,13 +446,14 @@ def test_a_saved_sequential_gives_the_same(rng, tmp_path):
     np.testing.assert_array_equal(again.predict(x, verbose=0), expected)
 
 
+@pytest.mark.slow
 def test_fit_under_mixed_precision(rng):
     keras.config.set_dtype_policy("mixed_float16")
     model = self_guided()
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model.compile(keras.optimizers.Adam(0.1), "mse")
     x = rng.normal(size=(8, 8, 8, 2)).astype("float32")
-    history = model.fit(x, x.sum(-1, keepdims=True), batch_size=4, epochs=8, verbose=0)
-    losses = history.history["loss"]
+    y = keras.ops.average_pool(x.sum(-1, keepdims=True), 3, 1, "same")
+    losses = model.fit(x, y, batch_size=4, epochs=8, verbose=0).history["loss"]
     assert losses[-1] < 0.8 * losses[0]
 
 

@@ -306,25 +306,28 @@ def test_an_empty_batch_gives_an_empty_batch(implementation, operation, rng):
         assert not np.any(gradients["kernel"])
 
 
-GEOMETRIES = {
-    "conv": [
-        {"padding": "same"},
-        {"padding": "same", "strides": (2, 3)},
-        {"padding": "valid", "strides": (2, 1), "dilation_rate": (2, 1)},
-        {"padding": ((0, 1), (2, 1)), "strides": (2, 2)},
-    ],
-    "transposed": [
-        {"padding": "same", "strides": (2, 3)},
-        {"padding": "valid", "strides": (2, 2)},
-        {"padding": (1, 0), "strides": (2, 2), "output_padding": (1, 0)},
-        {"padding": "valid", "strides": (2, 2), "dilation_rate": (2, 1)},
-    ],
-    "pool": [
-        {"padding": "same", "strides": (2, 3), "channel_wise": True},
-        {"padding": "valid", "strides": (2, 2)},
-    ],
-}
-GEOMETRIES = [(name, geometry) for name, table in GEOMETRIES.items() for geometry in table]
+OPTIONS = {"kind": "inverse", "normalize": True, "smoothing": 3, "kernel_size": (3, 5)}
+TRACED = [
+    ("conv", {"padding": "same", "strides": (2, 3)}),
+    ("transposed", {"padding": "same", "strides": (2, 2)}),
+    ("pool", {"padding": "valid", "strides": (2, 1), "normalize": True}),
+]
+# Large graphs: tracing and compiling them takes a minute a case.
+TRACED += [
+    pytest.param(operation, {**OPTIONS, **geometry}, marks=pytest.mark.slow)
+    for operation, geometry in [
+        ("conv", {"padding": "same"}),
+        ("conv", {"padding": "same", "strides": (2, 3), "masked": True}),
+        ("conv", {"padding": "valid", "strides": (2, 1), "dilation_rate": (2, 1)}),
+        ("conv", {"padding": ((0, 1), (2, 1)), "strides": (2, 2)}),
+        ("transposed", {"padding": "same", "strides": (2, 3)}),
+        ("transposed", {"padding": "valid", "strides": (2, 2), "masked": True}),
+        ("transposed", {"padding": (1, 0), "strides": (2, 2), "output_padding": (1, 0)}),
+        ("transposed", {"padding": "valid", "strides": (2, 2), "dilation_rate": (2, 1)}),
+        ("pool", {"padding": "same", "strides": (2, 3), "channel_wise": True}),
+        ("pool", {"padding": "valid", "strides": (2, 2)}),
+    ]
+]
 
 
 def unknown_sizes(tensor, name):
@@ -333,30 +336,35 @@ def unknown_sizes(tensor, name):
     return tf.TensorSpec(shape, tensor.dtype)
 
 
+def without_mask(case):
+    """The arrays of a case that its result can be differentiated by."""
+    return {name: array for name, array in case.arrays.items() if name != "valid_mask"}
+
+
 def traced(case, tensors, **options):
     """A tf.function of (tensors, grad_y) that gives y, K and the gradients."""
 
     @tf.function(**options)
     def function(tensors, grad_y):
         with tf.GradientTape() as tape:
-            tape.watch(tensors)
+            watched = {name: tensors[name] for name in without_mask(case)}
+            tape.watch(watched)
             y, adapting, _ = run_ops(case, tensors)
-        return y, adapting, tape.gradient(y, tensors, output_gradients=grad_y)
+        return y, adapting, tape.gradient(y, watched, output_gradients=grad_y)
 
     return function
 
 
-@pytest.mark.parametrize("operation, geometry", GEOMETRIES)
-def test_unknown_sizes_give_what_known_sizes_give(implementation, operation, geometry, rng):
-    drawn = {"kind": "inverse", "normalize": True, "smoothing": 3, **geometry}
-    case = make_case(rng, operation, (3, 5), (6, 7), batch=2, **drawn)
+@pytest.mark.parametrize("operation, options", TRACED)
+def test_unknown_sizes_give_what_known_sizes_give(implementation, operation, options, rng):
+    case = make_case(rng, operation, size=(6, 7), batch=2, **options)
     tensors = tensors_of(case, "float64")
     signature = {name: unknown_sizes(tensor, name) for name, tensor in tensors.items()}
     grad_y = unknown_sizes(tf.constant(case.grad_y), "x")
     function = traced(case, tensors, input_signature=[signature, grad_y])
     for size in ((6, 7), (7, 9)):
-        other = make_case(rng, operation, (3, 5), size, batch=2, **drawn)
-        other.gradients = other.arrays
+        other = make_case(rng, operation, size=size, batch=2, **options)
+        other.gradients = without_mask(other)
         tensors = tensors_of(other, "float64")
         y, adapting, gradients = function(tensors, tf.constant(other.grad_y))
         _, _, _, eager = ops_with_gradients(other, "float64")
@@ -370,11 +378,10 @@ def test_unknown_sizes_give_what_known_sizes_give(implementation, operation, geo
 # --- XLA ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation, geometry", GEOMETRIES)
-def test_taps_under_xla_gives_what_eager_gives(operation, geometry, rng):
-    drawn = {"kind": "inverse", "normalize": True, "smoothing": 3, **geometry}
-    case = make_case(rng, operation, (3, 5), (6, 7), batch=2, **drawn)
-    case.gradients = case.arrays
+@pytest.mark.parametrize("operation, options", TRACED)
+def test_taps_under_xla_gives_what_eager_gives(operation, options, rng):
+    case = make_case(rng, operation, size=(6, 7), batch=2, **options)
+    case.gradients = without_mask(case)
     tensors = tensors_of(case, "float64")
     with keras_pac.implementation("taps"):
         function = traced(case, tensors, jit_compile=True)

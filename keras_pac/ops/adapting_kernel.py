@@ -12,8 +12,8 @@ from keras_pac.ops.symbolic import accepts_keras_tensors
 from keras_pac.ops.window import (
     convolution_window,
     interleave,
-    pad,
     slice_tap,
+    split,
     transposed_input_size,
     transposed_window,
 )
@@ -174,24 +174,26 @@ def kernel_phases(
     if keras.backend.standardize_dtype(guide.dtype) in ("float16", "bfloat16"):
         guide = ops.cast(guide, "float32")
     dtype = guide.dtype
-    smoothed = guide
+    centers = [None]
     if smoothing is not None:
         smoothed = _smooth(guide, ops.convert_to_tensor(smoothing, dtype))
-    guide, smoothed = window.pad_guide(guide), window.pad_guide(smoothed)
+        centers = split(window.pad(smoothed), window.phase_counts, window.grid)
+    guides = split(window.pad(guide), window.phase_counts, window.grid)
+    if smoothing is None and len(guides) > 1:
+        centers = guides
     if normalize or valid_mask is not None:
-        inside = window.pad_input(ops.ones((1, *window.input_size, 1), dtype))
-        valid = None if valid_mask is None else window.pad_input(ops.cast(valid_mask, dtype))
+        inside = window.pad(ops.ones((1, *window.input_size, 1), dtype))
+        valid = None if valid_mask is None else window.pad(ops.cast(valid_mask, dtype))
     kernels, masks = [], []
-    for phase in window.phases():
+    for phase, center in zip(window.phases(), centers):
         if not phase.tap_indices:
             kernels.append(None)
             masks.append(None)
             continue
-        center = None
-        if smoothing is not None or window.phase_counts != (1, 1):
-            center = slice_tap(smoothed, phase.center_taps)
+        if center is not None and len(guides) == 1:
+            center = slice_tap(center, phase.guide_taps.middle)
         kernel = implementation.module().squared_differences(
-            guide, center, phase.guide_taps, asymmetric, channel_wise
+            guides[window.guide_phase], center, phase.guide_taps, asymmetric, channel_wise
         )
         if kind == "gaussian":
             kernel = ops.exp(-0.5 * kernel)
@@ -217,7 +219,7 @@ def kernel_phases(
 
 def _windows(image, taps):
     """(B, M, N, T, C)."""
-    gather = Gather(taps, ops.shape(image)[2])
+    gather = Gather(taps)
     (rows,) = by_rows(
         lambda block, image: (gather.windows(image, block),), taps, image.shape[-1], image
     )
@@ -259,15 +261,10 @@ def join_phases(kernels, window):
 
 def split_phases(kernel, window):
     """(B, OH, OW, kh * kw, ...) as phases [(B, M, N, T, ...) or None]: the inverse of joining."""
-    rows, columns = window.phase_counts
-    if (rows, columns) == (1, 1):
+    if window.phase_counts == (1, 1):
         return [kernel]
-    (height, width), (m, n) = window.output_size, window.grid
-    kernel = pad(kernel, (0, m * rows - height), (0, n * columns - width))
+    images = split(kernel, window.phase_counts, window.grid)
     return [
-        ops.take(kernel[:, a::rows, b::columns], phase.tap_indices, axis=3)
-        if phase.tap_indices
-        else None
-        for phase in window.phases()
-        for a, b in [phase.position]
+        ops.take(image, phase.tap_indices, axis=3) if phase.tap_indices else None
+        for phase, image in zip(window.phases(), images)
     ]

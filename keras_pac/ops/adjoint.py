@@ -20,8 +20,7 @@ class Adjoint:
     position: tuple  # (a, b), the phase's first pixel
     steps: tuple
     tap_ids: tuple  # the taps that read this phase
-    padding: tuple  # (rows, columns), of the outputs
-    taps: Taps  # on the padded outputs; its grid is that of the phase
+    taps: Taps  # on the outputs; its grid is that of the phase
     back: Taps  # the same from an output to the pixels of the phase
 
     def phase_of(self, image):
@@ -32,12 +31,9 @@ class Adjoint:
         _, height, width, _ = ops.shape(image)
         return pad(image, (0, i * si - height), (0, j * sj - width))[:, a::si, b::sj]
 
-    def pad(self, outputs):
-        return pad(outputs, *self.padding)
-
     def to_outputs(self, values):
         """(B, I, J, T, C), for a pixel and its tap t, at the output whose tap t reads it."""
-        gather = Gather(self.back, ops.shape(values)[2])
+        gather = Gather(self.back)
 
         def move(block, values):
             return (gather.entries(values, range(len(self.tap_ids)), block),)
@@ -48,11 +44,12 @@ class Adjoint:
 
 def adjoints(taps, size):
     """The adjoint of `taps` for each phase of an image of `size`, in row-major order."""
-    rows = _axis(taps.row_offsets, taps.steps[0], taps.grid[0], size[0])
-    columns = list(_axis(taps.column_offsets, taps.steps[1], taps.grid[1], size[1]))
-    for a, row_reads, row_padding, i in rows:
-        for b, column_reads, column_padding, j in columns:
-            row_shifts = [shift for _, shift in row_reads]
+    (height, width), (row_step, column_step) = size, taps.steps
+    for a in range(row_step):
+        row_reads = _reads(taps.row_offsets, row_step, a)
+        row_shifts = [shift for _, shift in row_reads]
+        for b in range(column_step):
+            column_reads = _reads(taps.column_offsets, column_step, b)
             column_shifts = [shift for _, shift in column_reads]
             yield Adjoint(
                 position=(a, b),
@@ -60,12 +57,11 @@ def adjoints(taps, size):
                 tap_ids=tuple(
                     t * len(taps.column_offsets) + u for t, _ in row_reads for u, _ in column_reads
                 ),
-                padding=(row_padding, column_padding),
                 taps=Taps(
-                    tuple(shift + row_padding[0] for shift in row_shifts),
-                    tuple(shift + column_padding[0] for shift in column_shifts),
+                    tuple(row_shifts),
+                    tuple(column_shifts),
                     (1, 1),
-                    (i, j),
+                    (-(-height // row_step), -(-width // column_step)),
                 ),
                 back=Taps(
                     tuple(-shift for shift in row_shifts),
@@ -76,16 +72,10 @@ def adjoints(taps, size):
             )
 
 
-def _axis(offsets, step, outputs, size):
-    """For each phase a: (a, [(tap, r)], padding of the outputs, number of pixels)."""
-    pixels = -(-size // step)
-    after = pixels - outputs
-    after = max(after, 0) if isinstance(after, int) else ops.maximum(after, 0)
-    for phase in range(step):
-        reads = [
-            (tap, (phase - offset) // step)
-            for tap, offset in enumerate(offsets)
-            if (phase - offset) % step == 0
-        ]
-        before = -min((shift for _, shift in reads), default=0)
-        yield phase, reads, (before, after), pixels
+def _reads(offsets, step, phase):
+    """Which taps read the pixels of a phase, and from which output: [(t, r_t)]."""
+    return [
+        (tap, (phase - offset) // step)
+        for tap, offset in enumerate(offsets)
+        if (phase - offset) % step == 0
+    ]

@@ -6,9 +6,12 @@ import math
 import keras
 from keras import ops
 
-# Bytes of gathered windows in one block. Smaller blocks lose more time in starting operations
-# than their cache hits win (measured on 2 cores with 2 MiB of L2 cache each).
-BLOCK_BYTES = 8 * 2**20
+from keras_pac.ops.window import crop, span
+
+# Bytes of gathered windows in one block: a training step holds two at a time. Smaller blocks lose
+# more time in starting operations
+# than their cache hits win, larger ones only take memory (measured on 2 cores).
+BLOCK_BYTES = 4 * 2**20
 # A bound on the size of a graph.
 MAX_BLOCKS = 32
 # How many times an image of unknown size the windows of one block may take.
@@ -21,8 +24,7 @@ class Block:
 
     start: object
     stop: object
-    batch: object
-    columns: object
+    batch: object  # -1 where it alone is not known
     pixels: object  # rows times columns
 
     def of(self, image):
@@ -47,8 +49,8 @@ def by_rows(function, taps, channels, *images):
         For each tensor that the function returns, the tuple of those of all blocks.
     """
     rows, columns = taps.grid
-    batch = ops.shape(images[0])[0]
-    known = [size for size in (batch, rows, columns) if isinstance(size, int)]
+    batch = _batch(images[0], taps.grid)
+    known = [size for size in (images[0].shape[0], rows, columns) if isinstance(size, int)]
     window_bytes = math.prod(known) * taps.count * channels * 4
     count = min(MAX_BLOCKS, max(1, -(-window_bytes // BLOCK_BYTES)))
     if len(known) < 3 and channels > 1:
@@ -60,59 +62,67 @@ def by_rows(function, taps, channels, *images):
         bounds = [rows * i // count for i in range(count + 1)]
     results = []
     for start, stop in zip(bounds, bounds[1:]):
-        block = Block(start, stop, batch, columns, (stop - start) * columns)
-        results.append(function(block, *_after(results, images)))
+        # TensorFlow's executor would start all blocks at once, as soon as one image is there, and
+        # keep all their windows.
+        last = results[-1] if results else images
+        if not isinstance(rows, int):
+            start, stop = after(last, start, stop)
+        block = Block(start, stop, batch, (stop - start) * columns)
+        results.append(function(block, *after(last, *images)))
     return list(zip(*results))
 
 
-def _after(results, images):
-    """Hold `images` back until the last block is done.
-
-    TensorFlow's executor would otherwise start all blocks at once and keep all their windows.
-    """
-    if not results or keras.backend.backend() != "tensorflow":
-        return images
+def after(results, *tensors):
+    """`tensors`, held back until `results` are computed."""
+    if keras.backend.backend() != "tensorflow":
+        return tensors
     import tensorflow as tf
 
-    with tf.control_dependencies(results[-1]):
-        return [tf.identity(image) for image in images]
+    with tf.control_dependencies(results):
+        return [tf.identity(tensor) for tensor in tensors]
 
 
 class Gather:
-    """Reads the windows of `taps` from padded images of one width."""
+    """Reads the windows of `taps` from images."""
 
-    def __init__(self, taps, width):
+    def __init__(self, taps):
         self.taps = taps
-        self.width = width
+        self._columns = span(taps.column_offsets, taps.steps[1], taps.grid[1])
         self._pixels = None
+        self._whole = {}
 
     def windows(self, image, block):
         """What the taps of a block of outputs read from (B, H, W, C): (B, pixels, T, C)."""
-        return ops.take(self._read(image, block, 1), self._indices(block), axis=1)
+        return ops.take(self._read("windows", image, block, 1), self._indices(block), axis=1)
 
     def entries(self, image, entries, block):
         """From (B, H, W, D, C), for tap t the entry `entries[t]` of D: (B, pixels, T, C)."""
         depth = image.shape[3]
         indices = self._indices(block) * depth + _integers(entries)
-        return ops.take(self._read(image, block, depth), indices, axis=1)
+        return ops.take(self._read("entries", image, block, depth), indices, axis=1)
 
-    def _read(self, image, block, depth):
-        """The rows of the image that a block reads: (B, H * W * depth, C)."""
+    def _read(self, key, image, block, depth):
+        """The part of the image that a block reads: (B, rows * columns * depth, C)."""
         step, offsets = self.taps.steps[0], self.taps.row_offsets
-        rows = step * (block.stop - block.start - 1) + max(offsets) - min(offsets) + 1
-        first = step * block.start + min(offsets)
-        image = image[:, first : first + rows]
-        return ops.reshape(image, (block.batch, rows * self.width * depth, image.shape[-1]))
+        first, rows = span(offsets, step, block.stop - block.start)
+        if all(isinstance(size, int) for size in (*image.shape[1:3], *self.taps.grid)):
+            part = crop(image, (step * block.start + first, rows), self._columns)
+        else:
+            # Cropping an image of unknown size is a dozen operations: not again for each block.
+            if key not in self._whole:
+                all_rows = span(offsets, step, self.taps.grid[0])
+                self._whole[key] = crop(image, all_rows, self._columns)
+            part = self._whole[key][:, step * block.start : step * block.start + rows]
+        size = rows * self._columns[1] * depth
+        return ops.reshape(part, (block.batch, size, image.shape[-1]))
 
     def _indices(self, block):
-        """Where the taps of a block lie in the rows it reads: (pixels, T)."""
+        """Where the taps of a block lie in the part that it reads: (pixels, T)."""
         if self._pixels is None:
             # They are the same for every block, relative to its first row.
             rows, columns = self.taps.grid
             rows = block.stop - block.start if isinstance(rows, int) else rows
-            first = min(self.taps.row_offsets)
-            row_offsets = [offset - first for offset in self.taps.row_offsets]
-            y = _positions(rows, self.taps.steps[0], row_offsets) * self.width
+            y = _positions(rows, self.taps.steps[0], self.taps.row_offsets) * self._columns[1]
             x = _positions(columns, self.taps.steps[1], self.taps.column_offsets)
             self._pixels = ops.reshape(
                 y[:, None, :, None] + x[None, :, None, :], (-1, self.taps.count)
@@ -123,8 +133,9 @@ class Gather:
 
 
 def _positions(count, step, offsets):
-    """step * output + offset: (count, len(offsets))."""
-    return ops.arange(count, dtype="int32")[:, None] * step + _integers(offsets)
+    """step * output + offset, relative to the first: (count, len(offsets))."""
+    offsets = _integers(offset - min(offsets) for offset in offsets)
+    return ops.arange(count, dtype="int32")[:, None] * step + offsets
 
 
 def _integers(values):
@@ -134,5 +145,10 @@ def _integers(values):
 def to_image(blocks, grid):
     """Blocks of rows [(B, pixels, ...)] as (B, M, N, ...)."""
     pixels = ops.concatenate(blocks, axis=1)
-    batch, _, *rest = ops.shape(pixels)
-    return ops.reshape(pixels, (batch, *grid, *rest))
+    return ops.reshape(pixels, (_batch(pixels, grid), *grid, *pixels.shape[2:]))
+
+
+def _batch(image, grid):
+    """The batch size; -1, which a reshape infers, where it alone is not known."""
+    known = image.shape[0] is not None or not all(isinstance(size, int) for size in grid)
+    return ops.shape(image)[0] if known else -1

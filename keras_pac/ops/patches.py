@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_pac.ops.window import crop, span
+
 
 def windowed_sum(x, adapting_kernel, kernel, taps):
     """sum_t K_t W_t x_t; the arguments are those of `taps.windowed_sum`."""
@@ -24,26 +26,19 @@ def squared_differences(guide, center, taps, asymmetric, channel_wise):
 
 def _windows(image, taps):
     """(B, M, N, T, C)."""
-    rows = _span(taps.row_offsets, taps.steps[0], taps.grid[0])
-    columns = _span(taps.column_offsets, taps.steps[1], taps.grid[1])
+    rows, columns = taps.row_offsets, taps.column_offsets
+    image = crop(
+        image, span(rows, taps.steps[0], taps.grid[0]), span(columns, taps.steps[1], taps.grid[1])
+    )
     windows = tf.image.extract_patches(
-        image[:, rows, columns],
-        sizes=[1, len(taps.row_offsets), len(taps.column_offsets), 1],
+        image,
+        sizes=[1, len(rows), len(columns), 1],
         strides=[1, *taps.steps, 1],
-        rates=[1, _spacing(taps.row_offsets), _spacing(taps.column_offsets), 1],
+        rates=[1, _spacing(rows), _spacing(columns), 1],
         padding="VALID",
     )
-    return tf.reshape(windows, (*_shape(windows)[:3], taps.count, image.shape[-1]))
-
-
-def _span(offsets, step, outputs):
-    return slice(offsets[0], step * (outputs - 1) + offsets[-1] + 1)
+    return tf.reshape(windows, (tf.shape(image)[0], *taps.grid, taps.count, image.shape[-1]))
 
 
 def _spacing(offsets):
     return offsets[1] - offsets[0] if len(offsets) > 1 else 1
-
-
-def _shape(tensor):
-    sizes = tf.shape(tensor)
-    return [sizes[i] if size is None else size for i, size in enumerate(tensor.shape)]

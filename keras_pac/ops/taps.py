@@ -13,18 +13,19 @@ y[i] = sum_t K_t[i] W_t x[s i + q_t]:
 Nothing is scattered: every element has one writer, and two runs agree to the last bit.
 """
 
+import keras
 from keras import ops
 
 from keras_pac.ops.adjoint import adjoints
-from keras_pac.ops.blocks import Gather, by_rows, to_image
-from keras_pac.ops.window import Taps, interleave, pad, slice_tap
+from keras_pac.ops.blocks import Gather, after, by_rows, to_image
+from keras_pac.ops.window import Taps, crop, interleave, slice_tap
 
 
 def windowed_sum(x, adapting_kernel, kernel, taps):
     """sum_t K_t W_t x_t over the taps of one phase.
 
     Args:
-        x: (B, H, W, Cin), padded.
+        x: (B, H, W, Cin).
         adapting_kernel: (B, M, N, T, 1), or (B, M, N, T, Cin) where `kernel` is None.
         kernel: (T, Cin, Cout), or None for pooling (every channel by itself, W_t = 1).
         taps: `window.Taps` with T taps and the grid (M, N).
@@ -36,17 +37,19 @@ def windowed_sum(x, adapting_kernel, kernel, taps):
 
     @ops.custom_gradient
     def function(*arguments):
+        y = _windowed_sum(taps, *arguments)
+
         def gradient(*saved, upstream=None):
-            dy = saved[0] if upstream is None else upstream
+            (dy,) = after([y], saved[0] if upstream is None else upstream)
             return _windowed_sum_gradients(dy, taps, *arguments)
 
-        return _windowed_sum(taps, *arguments), gradient
+        return y, gradient
 
     return function(x, adapting_kernel, *weights)
 
 
 def _windowed_sum(taps, x, adapting_kernel, kernel=None):
-    gather = Gather(taps, ops.shape(x)[2])
+    gather = Gather(taps)
     kernel = _matrix(kernel)
 
     def sums(block, x, adapting_kernel):
@@ -78,27 +81,28 @@ def _windowed_sum_gradients(dy, taps, x, adapting_kernel, kernel=None):
 def _adjoint_sums(dy, adjoint, x, adapting_kernel, kernel):
     """Per block of rows, the sums of the module's docstring for one phase of x."""
     channel_wise = adapting_kernel.shape[-1] != 1
-    dy, adapting_kernel = adjoint.pad(dy), adjoint.pad(adapting_kernel)
     if kernel is not None:
         t, c_in, c_out = kernel.shape
         to_output = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (c_in, t * c_out))
         to_input = _matrix(ops.transpose(kernel, (0, 2, 1)))
-    gather = Gather(adjoint.taps, ops.shape(dy)[2])
+    gather = Gather(adjoint.taps)
 
     def sums(block, x, dy, adapting_kernel):
-        x = block.of(x)[:, :, None]
         windows = gather.windows(dy, block)
-        weighted = windows * gather.entries(adapting_kernel, adjoint.tap_ids, block)
-        dx = _contract(weighted, None if kernel is None else to_input, block)
         if kernel is None:
-            dk = windows * x
-            return dx, dk if channel_wise else ops.sum(dk, axis=-1, keepdims=True)
-        x = ops.reshape(x, (block.batch * block.pixels, c_in))
-        seen = ops.reshape(ops.matmul(x, to_output), (block.batch, block.pixels, t, c_out))
-        dk = ops.sum(windows * seen, axis=-1, keepdims=True)
-        dkernel = ops.matmul(
-            ops.transpose(x), ops.reshape(weighted, (block.batch * block.pixels, t * c_out))
-        )
+            dk = windows * block.of(x)[:, :, None]
+        else:
+            x = ops.reshape(block.of(x), (-1, c_in))
+            seen = ops.reshape(_matmul(x, to_output), (block.batch, block.pixels, t, c_out))
+            dk = seen * windows
+        dk = dk if channel_wise else ops.sum(dk, axis=-1, keepdims=True)
+        # With the other use of the windows over, TensorFlow can multiply them in place.
+        (windows,) = after([dk], windows)
+        weighted = windows * gather.entries(adapting_kernel, adjoint.tap_ids, block)
+        if kernel is None:
+            return _contract(weighted, None, block), dk
+        dx = _contract(weighted, to_input, block)
+        dkernel = _matmul(ops.transpose(x), ops.reshape(weighted, (-1, t * c_out)))
         return dx, dk, ops.transpose(ops.reshape(dkernel, (c_in, t, c_out)), (1, 0, 2))
 
     return by_rows(sums, adjoint.taps, dy.shape[-1], x, dy, adapting_kernel)
@@ -108,7 +112,7 @@ def squared_differences(guide, center, taps, asymmetric, channel_wise):
     """sum over channels of (guide_t - center)^2; of max(guide_t - center, 0)^2 if asymmetric.
 
     Args:
-        guide: (B, H, W, G), padded.
+        guide: (B, H, W, G).
         center: (B, M, N, G), or None for the guide at the middle tap.
         taps: `window.Taps` with T taps and the grid (M, N).
         asymmetric: bool.
@@ -131,7 +135,7 @@ def squared_differences(guide, center, taps, asymmetric, channel_wise):
                 _center_gradient(weights, guide, center, taps, asymmetric),
             )
 
-        gather = Gather(taps, ops.shape(guide)[2])
+        gather = Gather(taps)
 
         def squares(block, guide, center):
             center = block.of(center)[:, :, None]
@@ -156,7 +160,7 @@ def _differences(guide, center, asymmetric):
 def _center_gradient(weights, guide, center, taps, asymmetric):
     """-sum_t weights_t (guide_t - center) on the outputs' grid."""
 
-    gather = Gather(taps, ops.shape(guide)[2])
+    gather = Gather(taps)
 
     def sums(block, guide, center, weights):
         center = block.of(center)[:, :, None]
@@ -176,15 +180,14 @@ def _guide_gradient(weights, guide, center, taps, asymmetric):
             phases.append(ops.zeros_like(guide_phase))
             continue
 
-        padded = adjoint.pad(center), adjoint.pad(weights)
-        gather = Gather(adjoint.taps, ops.shape(padded[0])[2])
+        gather = Gather(adjoint.taps)
 
         def sums(block, guide, center, weights, gather=gather, tap_ids=adjoint.tap_ids):
             guide = block.of(guide)[:, :, None]
             differences = _differences(guide, gather.windows(center, block), asymmetric)
             return (ops.sum(differences * gather.entries(weights, tap_ids, block), axis=2),)
 
-        (rows,) = by_rows(sums, adjoint.taps, guide.shape[-1], guide_phase, *padded)
+        (rows,) = by_rows(sums, adjoint.taps, guide.shape[-1], guide_phase, center, weights)
         phases.append(to_image(rows, adjoint.taps.grid))
     return interleave(phases, taps.steps, ops.shape(guide)[1:3])
 
@@ -210,30 +213,37 @@ def _squared_differences_by_pairs(guide, taps, channel_wise):
 
 
 def _pairs(guide, taps, channel_wise):
-    _, _, width, channels = ops.shape(guide)
     (m, n), half = taps.grid, len(taps.row_offsets) // 2
+    rows, columns = taps.row_offsets, taps.column_offsets
     (row,), (column,) = taps.middle.row_offsets, taps.middle.column_offsets
+    # E for all j from the first tap of the first output on: D_-t[m] = E_t[m - delta_t].
+    grid = (m + row - rows[0], n + columns[-1] - columns[0])
     lower = Taps(
-        tuple(offset - row for offset in taps.row_offsets[half:]),
-        taps.column_offsets,
+        tuple(rows[0] + offset - row for offset in rows[half:]),
+        tuple(columns[0] + offset - column for offset in columns),
         (1, 1),
-        (row + m, width),
+        grid,
     )
-    padded = pad(guide, (0, 0), (column, column))
-    gather = Gather(lower, width + 2 * column)
+    center = slice_tap(guide, Taps(rows[:1], columns[:1], (1, 1), grid))
+    gather = Gather(lower)
 
-    def squares(block, padded, guide):
-        differences = gather.windows(padded, block) - block.of(guide)[:, :, None]
+    def squares(block, guide, center):
+        differences = gather.windows(guide, block) - block.of(center)[:, :, None]
         return (_squares(differences, channel_wise),)
 
-    (squares,) = by_rows(squares, lower, channels, padded, guide)
-    squares = to_image(squares, lower.grid)
-    here = squares[:, row : row + m, column : column + n]
+    (squares,) = by_rows(squares, lower, guide.shape[-1], guide, center)
+    squares = to_image(squares, grid)
+    here = crop(squares, (row - rows[0], m), (column - columns[0], n))
     if not half:
         return here
-    upper = Taps(taps.row_offsets[:half], taps.column_offsets, (1, 1), taps.grid)
+    upper = Taps(
+        tuple(offset - rows[0] for offset in rows[:half]),
+        tuple(offset - columns[0] for offset in columns),
+        (1, 1),
+        taps.grid,
+    )
     opposite = range(lower.count)[: -upper.count - 1 : -1]
-    gather_opposite = Gather(upper, width)
+    gather_opposite = Gather(upper)
 
     def mirror(block, squares):
         return (gather_opposite.entries(squares, opposite, block),)
@@ -243,26 +253,26 @@ def _pairs(guide, taps, channel_wise):
 
 
 def _pairs_gradient(weights, guide, taps):
-    _, height, width, channels = ops.shape(guide)
-    (m, n), (row,), (column,) = taps.grid, taps.middle.row_offsets, taps.middle.column_offsets
-    neighbors = Taps(taps.row_offsets, taps.column_offsets, (1, 1), (height, width))
-    padded = pad(guide, (row, row), (column, column))
-    here = pad(weights, (row, height - m - row), (column, width - n - column))
-    (adjoint,) = adjoints(taps, (height, width))
-    there = adjoint.pad(weights)
-    opposite = Taps(
-        adjoint.taps.row_offsets[::-1], adjoint.taps.column_offsets[::-1], (1, 1), (height, width)
+    size = ops.shape(guide)[1:3]
+    (row,), (column,) = taps.middle.row_offsets, taps.middle.column_offsets
+    neighbors = Taps(
+        tuple(offset - row for offset in taps.row_offsets),
+        tuple(offset - column for offset in taps.column_offsets),
+        (1, 1),
+        size,
     )
-    gather = Gather(neighbors, width + 2 * column)
-    gather_opposite = Gather(opposite, ops.shape(there)[2])
+    here = slice_tap(weights, Taps((-row,), (-column,), (1, 1), size))
+    (adjoint,) = adjoints(taps, size)
+    opposite = Taps(adjoint.taps.row_offsets[::-1], adjoint.taps.column_offsets[::-1], (1, 1), size)
+    gather, gather_opposite = Gather(neighbors), Gather(opposite)
 
-    def sums(block, guide, padded, here, there):
-        differences = block.of(guide)[:, :, None] - gather.windows(padded, block)
+    def sums(block, guide, here, there):
+        differences = block.of(guide)[:, :, None] - gather.windows(guide, block)
         opposite = gather_opposite.entries(there, range(taps.count)[::-1], block)
         return (ops.sum((block.of(here) + opposite) * differences, axis=2),)
 
-    (rows,) = by_rows(sums, neighbors, channels, guide, padded, here, there)
-    return to_image(rows, neighbors.grid)
+    (rows,) = by_rows(sums, neighbors, guide.shape[-1], guide, here, weights)
+    return to_image(rows, size)
 
 
 def _matrix(kernel):
@@ -274,8 +284,7 @@ def _contract(windows, matrix, block):
     """(B, pixels, T, Cin) and (T * Cin, Cout) or None: (B, pixels, Cout)."""
     if matrix is None:
         return ops.sum(windows, axis=2)
-    rows = block.batch * block.pixels
-    y = ops.matmul(ops.reshape(windows, (rows, matrix.shape[0])), matrix)
+    y = _matmul(ops.reshape(windows, (-1, matrix.shape[0])), matrix)
     return ops.reshape(y, (block.batch, block.pixels, matrix.shape[-1]))
 
 
@@ -286,3 +295,10 @@ def _in_tap_order(parts, axis):
     ids = [tap for tap_ids, _ in parts for tap in tap_ids]
     values = ops.concatenate([values for _, values in parts], axis=axis)
     return ops.take(values, sorted(range(len(ids)), key=ids.__getitem__), axis=axis)
+
+
+def _matmul(a, b):
+    if keras.backend.backend() == "torch":
+        # There `ops.matmul` computes float64 in float32 (Keras 3.15).
+        return ops.einsum("ij,jk->ik", a, b)
+    return ops.matmul(a, b)

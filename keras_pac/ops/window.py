@@ -16,18 +16,17 @@ from keras import ops
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """One spatial axis of a window, on inputs that are already padded.
+    """One spatial axis of a window.
 
-    Output m of phase a reads input `input_step * m + input_offset` and guide
-    `guide_step * m + guide_offset` for each of the phase's taps.
+    Output m of phase a reads input `step * m + input_offset` and guide `step * m + guide_offset`
+    for each of the phase's taps; what lies outside is 0. The guide of a transposed convolution is
+    split into phases as the output is, and all taps read its phase `guide_phase`.
     """
 
-    input_padding: tuple  # (before, after)
-    guide_padding: tuple
-    input_step: int
-    guide_step: int
+    padding: tuple  # (before, after) that input and guide get first, where the offsets need it
+    step: int
     phases: tuple  # of tuples of (tap, input_offset, guide_offset)
-    centers: tuple  # guide offset of the window's centre, one a phase
+    guide_phase: int
     grid: object  # outputs of one phase
     output_size: object
 
@@ -40,14 +39,16 @@ def convolution_axis(size, kernel_size, stride, padding, dilation):
     elif padding == "same":
         padding = _same_padding(size, extent, stride)
     output_size = (size + padding[0] + padding[1] - extent) // stride + 1
-    offsets = [dilation * tap for tap in range(kernel_size)]
+    first = 0
+    if isinstance(padding[0], int):
+        # Offsets outside the image do what padding does, without a copy of the image.
+        first, padding = -padding[0], (0, 0)
+    offsets = [first + dilation * tap for tap in range(kernel_size)]
     return Axis(
-        input_padding=padding,
-        guide_padding=padding,
-        input_step=stride,
-        guide_step=stride,
+        padding=padding,
+        step=stride,
         phases=(tuple((tap, offset, offset) for tap, offset in enumerate(offsets)),),
-        centers=(offsets[kernel_size // 2],),
+        guide_phase=0,
         grid=output_size,
         output_size=output_size,
     )
@@ -56,30 +57,23 @@ def convolution_axis(size, kernel_size, stride, padding, dilation):
 def transposed_axis(size, kernel_size, stride, padding, output_padding, dilation):
     """`padding` is "valid", "same" or the (before, after) pixels cropped from the full output."""
     crop, extra = _transposed_crop(kernel_size, stride, padding, output_padding, dilation)
-    output_size = (size - 1) * stride + extra
-    grid = size - 1 + -(-extra // stride)
-    half = dilation * (kernel_size // 2)
     # Tap t of output o looks at position o + t * dilation - start of the zero-stuffed input.
     start = (kernel_size - 1) * dilation - crop
-    taps = [[] for _ in range(stride)]
+    middle = dilation * (kernel_size // 2)
+    guide_phase = (start - middle) % stride
+    phases = [[] for _ in range(stride)]
     for tap in range(kernel_size):
         phase = (start - tap * dilation) % stride
-        taps[phase].append((tap, (phase + tap * dilation - start) // stride))
-    offsets = [offset for phase in taps for _, offset in phase]
-    before = max(0, -min(offsets))
-    after = max(0, -(-extra // stride) - 1 + max(offsets))
+        position = phase + tap * dilation
+        guide_offset = (position - middle - guide_phase) // stride
+        phases[phase].append((tap, (position - start) // stride, guide_offset))
     return Axis(
-        input_padding=(before, after),
-        guide_padding=(half, grid * stride - output_size + half),
-        input_step=1,
-        guide_step=stride,
-        phases=tuple(
-            tuple((tap, offset + before, phase + tap * dilation) for tap, offset in phase_taps)
-            for phase, phase_taps in enumerate(taps)
-        ),
-        centers=tuple(phase + half for phase in range(stride)),
-        grid=grid,
-        output_size=output_size,
+        padding=(0, 0),
+        step=1,
+        phases=tuple(map(tuple, phases)),
+        guide_phase=guide_phase,
+        grid=size - 1 + -(-extra // stride),
+        output_size=(size - 1) * stride + extra,
     )
 
 
@@ -110,7 +104,7 @@ def _transposed_crop(kernel_size, stride, padding, output_padding, dilation):
 
 @dataclasses.dataclass(frozen=True)
 class Taps:
-    """The taps of one phase: output (m, n) reads (steps * (m, n) + offsets) of a padded image."""
+    """The taps of one phase: output (m, n) reads steps * (m, n) + offsets, 0 outside the image."""
 
     row_offsets: tuple
     column_offsets: tuple
@@ -134,13 +128,11 @@ class Taps:
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One phase of a window: where it lies in the output, and its taps on input and guide."""
+    """One phase of a window: its taps on input and guide."""
 
-    position: tuple  # (row, column) of its first output pixel
     tap_indices: tuple  # which of the kh * kw taps, row-major
     input_taps: Taps
     guide_taps: Taps
-    center_taps: Taps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,40 +157,37 @@ class Window:
     def phase_counts(self):
         return len(self.rows.phases), len(self.columns.phases)
 
-    def pad_input(self, image):
-        return pad(image, self.rows.input_padding, self.columns.input_padding)
+    @property
+    def guide_phase(self):
+        """Which of the guide's phases (row-major) the taps read."""
+        return self.rows.guide_phase * len(self.columns.phases) + self.columns.guide_phase
 
-    def pad_guide(self, image):
-        return pad(image, self.rows.guide_padding, self.columns.guide_padding)
+    def pad(self, image):
+        """An input or a guide as the offsets of the taps need it."""
+        return pad(image, self.rows.padding, self.columns.padding)
 
     def phases(self):
         """The phases in row-major order, also those that no tap reaches (they are zero)."""
         rows, columns = self.rows, self.columns
-        input_steps = (rows.input_step, columns.input_step)
-        guide_steps = (rows.guide_step, columns.guide_step)
-        for a, row_taps in enumerate(rows.phases):
-            for b, column_taps in enumerate(columns.phases):
+        for row_taps in rows.phases:
+            for column_taps in columns.phases:
 
-                def taps(part, steps, row_taps=row_taps, column_taps=column_taps):
+                def taps(part, row_taps=row_taps, column_taps=column_taps):
                     return Taps(
                         tuple(tap[part] for tap in row_taps),
                         tuple(tap[part] for tap in column_taps),
-                        steps,
+                        (rows.step, columns.step),
                         self.grid,
                     )
 
                 yield Phase(
-                    position=(a, b),
                     tap_indices=tuple(
                         row[0] * self.kernel_size[1] + column[0]
                         for row in row_taps
                         for column in column_taps
                     ),
-                    input_taps=taps(1, input_steps),
-                    guide_taps=taps(2, guide_steps),
-                    center_taps=Taps(
-                        (rows.centers[a],), (columns.centers[b],), guide_steps, self.grid
-                    ),
+                    input_taps=taps(1),
+                    guide_taps=taps(2),
                 )
 
 
@@ -244,15 +233,48 @@ def pad(image, rows, columns):
     return ops.pad(image, ((0, 0), rows, columns) + ((0, 0),) * (len(image.shape) - 3))
 
 
+def crop(image, rows, columns):
+    """Rows (first, count) and columns (first, count) of an image, 0 where it has none."""
+    slices, padding = [], []
+    for (first, count), size in zip((rows, columns), ops.shape(image)[1:3]):
+        start, stop = _clip(first, 0, size), _clip(first + count, 0, size)
+        before = _clip(-first, 0, count)
+        slices.append(slice(start, stop))
+        padding.append((before, count - before - (stop - start)))
+    return pad(image[:, slices[0], slices[1]], *padding)
+
+
+def _clip(value, low, high):
+    if all(isinstance(v, int) for v in (value, low, high)):
+        return min(max(value, low), high)
+    return ops.minimum(ops.maximum(value, low), high)
+
+
+def span(offsets, step, outputs):
+    """What `outputs` outputs read along an axis: (first, count)."""
+    return min(offsets), step * (outputs - 1) + max(offsets) - min(offsets) + 1
+
+
 def slice_tap(image, taps):
-    """What the only tap of `taps` reads from a padded image: (B, M, N, ...)."""
-    rows, columns = (
-        slice(offset, offset + step * (count - 1) + 1, step)
-        for (offset,), step, count in zip(
-            (taps.row_offsets, taps.column_offsets), taps.steps, taps.grid
-        )
+    """What the only tap of `taps` reads from an image: (B, M, N, ...)."""
+    (row_step, column_step), (m, n) = taps.steps, taps.grid
+    image = crop(
+        image, span(taps.row_offsets, row_step, m), span(taps.column_offsets, column_step, n)
     )
-    return image[:, rows, columns]
+    return image if taps.steps == (1, 1) else image[:, ::row_step, ::column_step]
+
+
+def split(image, phase_counts, grid):
+    """The phases (B, M, N, ...) of (B, H, W, ...), row-major: the inverse of `interleave`."""
+    (a, b), (m, n) = phase_counts, grid
+    if a == b == 1:
+        return [image]
+    batch, height, width, *rest = ops.shape(image)
+    image = pad(image, (0, m * a - height), (0, n * b - width))
+    image = ops.reshape(image, (batch, m, a, n, b, *rest))
+    order = (2, 4, 0, 1, 3, *range(5, len(rest) + 5))
+    image = ops.reshape(ops.transpose(image, order), (a * b, batch, m, n, *rest))
+    return ops.unstack(image, a * b, axis=0)
 
 
 def interleave(phases, phase_counts, output_size):

@@ -22,7 +22,7 @@ def windowed_sum(x, kernels, kernel, window, bias=None):
     Returns:
         (B, OH, OW, Cout), of the type of x.
     """
-    padded = window.pad_input(x)
+    padded = window.pad(x)
     shared = kernel is not None and tuple(kernel.shape[2:]) == (1, 1)
     channels = x.shape[-1] if kernel is None or shared else kernel.shape[3]
     if kernel is not None:

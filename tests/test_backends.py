@@ -1,0 +1,37 @@
+"""The package on the other backends of Keras, and with nothing but its core dependencies."""
+
+import importlib.util
+
+import pytest
+from processes import ROOT, output_of, run_python
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_another_backend(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    process = run_python(str(ROOT / "tests" / "backend_check.py"), KERAS_BACKEND=backend)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert f"all checks passed on {backend}" in process.stdout
+
+
+CORE_ONLY = """
+import sys
+
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tensorflow_datasets", "skimage", "matplotlib", "scipy"):
+            raise ImportError(f"{name} is not a core dependency")
+
+
+sys.meta_path.insert(0, Refuse())
+import keras_pac, keras
+
+layer = keras_pac.PacConv2D(4, 3, padding="same")
+print(tuple(layer(keras.ops.ones((1, 5, 6, 2))).shape))
+"""
+
+
+def test_the_core_dependencies_are_enough():
+    assert output_of(CORE_ONLY).strip() == "(1, 5, 6, 4)"

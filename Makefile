@@ -14,7 +14,7 @@ test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.run
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

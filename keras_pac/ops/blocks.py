@@ -8,9 +8,8 @@ from keras import ops
 
 from keras_pac.ops.window import crop, span
 
-# Bytes of gathered windows in one block: a training step holds two at a time. Smaller blocks lose
-# more time in starting operations
-# than their cache hits win, larger ones only take memory (measured on 2 cores).
+# Bytes of gathered windows in one block, of which a training step holds two. Smaller blocks lose
+# more time in starting operations than their cache hits win (measured on 2 cores).
 BLOCK_BYTES = 4 * 2**20
 # A bound on the size of a graph.
 MAX_BLOCKS = 32
@@ -90,6 +89,10 @@ class Gather:
         self._columns = span(taps.column_offsets, taps.steps[1], taps.grid[1])
         self._pixels = None
         self._whole = {}
+        sizes = (*taps.grid, *self._columns)
+        # A thousand entries a pixel, more than any window has, stay below 2^31.
+        small = all(isinstance(size, int) for size in sizes) and math.prod(taps.grid) < 2**21
+        self._index_type = "int32" if small else "int64"
 
     def windows(self, image, block):
         """What the taps of a block of outputs read from (B, H, W, C): (B, pixels, T, C)."""
@@ -98,7 +101,7 @@ class Gather:
     def entries(self, image, entries, block):
         """From (B, H, W, D, C), for tap t the entry `entries[t]` of D: (B, pixels, T, C)."""
         depth = image.shape[3]
-        indices = self._indices(block) * depth + _integers(entries)
+        indices = self._indices(block) * depth + _integers(entries, self._index_type)
         return ops.take(self._read("entries", image, block, depth), indices, axis=1)
 
     def _read(self, key, image, block, depth):
@@ -122,8 +125,9 @@ class Gather:
             # They are the same for every block, relative to its first row.
             rows, columns = self.taps.grid
             rows = block.stop - block.start if isinstance(rows, int) else rows
-            y = _positions(rows, self.taps.steps[0], self.taps.row_offsets) * self._columns[1]
-            x = _positions(columns, self.taps.steps[1], self.taps.column_offsets)
+            width = ops.cast(self._columns[1], self._index_type)
+            y = self._positions(rows, self.taps.steps[0], self.taps.row_offsets) * width
+            x = self._positions(columns, self.taps.steps[1], self.taps.column_offsets)
             self._pixels = ops.reshape(
                 y[:, None, :, None] + x[None, :, None, :], (-1, self.taps.count)
             )
@@ -131,15 +135,14 @@ class Gather:
             return self._pixels
         return self._pixels[: block.pixels]
 
+    def _positions(self, count, step, offsets):
+        """step * output + offset, relative to the first: (count, len(offsets))."""
+        offsets = _integers((offset - min(offsets) for offset in offsets), self._index_type)
+        return ops.arange(count, dtype=self._index_type)[:, None] * step + offsets
 
-def _positions(count, step, offsets):
-    """step * output + offset, relative to the first: (count, len(offsets))."""
-    offsets = _integers(offset - min(offsets) for offset in offsets)
-    return ops.arange(count, dtype="int32")[:, None] * step + offsets
 
-
-def _integers(values):
-    return ops.convert_to_tensor(list(values), "int32")
+def _integers(values, dtype):
+    return ops.convert_to_tensor(list(values), dtype)
 
 
 def to_image(blocks, grid):

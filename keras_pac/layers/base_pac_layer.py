@@ -9,6 +9,8 @@ from keras import ops
 from keras_pac.ops import checks
 from keras_pac.ops.adapting_kernel import kernel_phases, split_phases
 from keras_pac.ops.layout import image_last, image_to, kernel_last, shape_last, shape_to
+from keras_pac.ops.resize import enlarge_bilinear
+from keras_pac.ops.window import crop
 from keras_pac.ops.windowed_sum import windowed_sum
 
 
@@ -117,6 +119,10 @@ class BasePacLayer(keras.layers.Layer):
 
     def call(self, inputs, adapting_kernel=None, valid_mask=None):
         x, guide = self._check_call(inputs, adapting_kernel, valid_mask)
+        if valid_mask is not None:
+            # An unknown pixel may hold anything, also what 0 times is not 0.
+            x = ops.where(valid_mask, x, 0)
+            valid_mask = image_last(ops.convert_to_tensor(valid_mask), self.data_format)
         channels_last = image_last(x, self.data_format)
         batch, *size, _ = ops.shape(channels_last)
         window = self._window(size)
@@ -125,12 +131,11 @@ class BasePacLayer(keras.layers.Layer):
             kernel = kernel_last(adapting_kernel, self.data_format)
             kernels = split_phases(kernel if self.channel_wise else kernel[..., None], window)
         else:
-            if valid_mask is not None:
-                valid_mask = image_last(valid_mask, self.data_format)
-                # An unknown pixel may hold anything, also what 0 times is not 0.
-                channels_last = ops.where(valid_mask, channels_last, 0)
-            guide = self._own_guide(x, window) if guide is None else guide
-            guide = image_last(guide, self.data_format)
+            own = guide is None
+            guide = image_last(self._own_guide(x) if own else guide, self.data_format)
+            if own and self._transposed:
+                guide = enlarge_bilinear(guide, self.strides)
+                guide = crop(guide, *((0, size) for size in window.output_size))
             kernels, output_mask = self._adapting_kernels(guide, window, valid_mask)
         y = windowed_sum(channels_last, kernels, self._filter(), window, self.bias)
         y = y if self.activation is None else self.activation(y)
@@ -139,14 +144,8 @@ class BasePacLayer(keras.layers.Layer):
             return y
         return y, image_to(ops.cast(output_mask, y.dtype), self.data_format)
 
-    def _own_guide(self, x, window):
-        """x, or its embedding, resized where the guide has another size than the input."""
-        guide = x if self.guide_embedding is None else self.guide_embedding(x)
-        if not self._transposed:
-            return guide
-        return ops.image.resize(
-            guide, window.guide_size, interpolation="bilinear", data_format=self.data_format
-        )
+    def _own_guide(self, x):
+        return x if self.guide_embedding is None else self.guide_embedding(x)
 
     def _adapting_kernels(self, guide, window, valid_mask):
         alpha = exponent = smoothing = None
@@ -226,14 +225,19 @@ class BasePacLayer(keras.layers.Layer):
                 )
             expected = (batch, *self._output_size(size), math.prod(self.kernel_size))
             expected = (*expected, channels) if self.channel_wise else expected
-            checks.check_float("adapting_kernel", adapting_kernel.dtype)
+            checks.check_float("adapting_kernel", getattr(adapting_kernel, "dtype", "list"))
             checks.adapting_kernel(adapting_kernel.shape, expected, self.data_format)
         if valid_mask is not None:
-            checks.valid_mask(valid_mask.shape, (batch, *size), self.data_format)
+            checks.valid_mask(valid_mask, (batch, *size), self.data_format)
         return tensors[0], tensors[1] if given["guide"] else None
 
     def _check_shapes(self, input_shape):
         """The checked channels_last shapes of inputs and guide."""
+        if isinstance(input_shape, dict):
+            raise ValueError(
+                "The layer is called with `x` or `[x, guide]`. "
+                f"Received: a dict of {list(input_shape)}"
+            )
         nested = len(input_shape) > 0 and isinstance(input_shape[0], (list, tuple))
         shapes = list(input_shape) if nested else [input_shape]
         if not 1 <= len(shapes) <= 2:
@@ -242,9 +246,9 @@ class BasePacLayer(keras.layers.Layer):
             )
         for name, shape in zip(("inputs", "guide"), shapes):
             checks.rank(name, shape, 4)
-            if shape_last(shape, self.data_format)[-1] is None:
+            if not shape_last(shape, self.data_format)[-1]:
                 raise ValueError(
-                    f"The number of channels of `{name}` must be known. "
+                    f"The number of channels of `{name}` must be known and not 0. "
                     f"Received: shape {tuple(shape)}"
                 )
         shapes = [shape_last(shape, self.data_format) for shape in shapes]
@@ -269,6 +273,8 @@ class BasePacLayer(keras.layers.Layer):
 
 
 def _shapes(inputs):
+    if isinstance(inputs, dict):
+        return {name: tuple(tensor.shape) for name, tensor in inputs.items()}
     if isinstance(inputs, (list, tuple)):
         return [tuple(tensor.shape) for tensor in inputs]
     return tuple(inputs.shape)

@@ -48,11 +48,11 @@ class PacConv2DTranspose(BasePacConv2D):
         shared_filters: bool, one filter (kh, kw, 1, 1) for all channels, each by itself. Needs
             `filters` equal to the number of input channels. Defaults to False.
         guide_filters: None (default), or the number of features of a trainable 1x1 embedding of
-            the input that guides it (bilinearly resized to the output's size).
+            the input that guides it (bilinearly enlarged by `strides`).
         **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
 
     Call arguments:
-        inputs: x, which then guides itself (bilinearly resized to the output's size), or
+        inputs: x, which then guides itself (bilinearly enlarged by `strides`), or
             [x, guide].
         adapting_kernel: a K computed before, instead of a guide; see
             `keras_pac.ops.adapting_kernel`.

@@ -8,7 +8,7 @@ from keras_pac.models.joint_upsampler import (
     channels_to_batch,
     run_branch,
 )
-from keras_pac.models.resize import enlarge_bilinear
+from keras_pac.ops.resize import enlarge_bilinear
 
 
 @keras.saving.register_keras_serializable("keras_pac")

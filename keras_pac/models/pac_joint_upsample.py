@@ -12,7 +12,7 @@ from keras_pac.models.joint_upsampler import (
     conv_branch,
     run_branch,
 )
-from keras_pac.models.resize import shrink_bilinear
+from keras_pac.ops.resize import shrink_bilinear
 
 
 class Filters(NamedTuple):

@@ -121,9 +121,10 @@ def adapting_kernel(
         window = convolution_window(size, kernel_size, strides, padding, dilation_rate)
     checks.output_size(window.output_size, size)
     if valid_mask is not None:
-        valid_mask = ops.convert_to_tensor(valid_mask)
-        checks.valid_mask(valid_mask.shape, (guide.shape[0], *window.input_size), data_format)
-        valid_mask = image_last(valid_mask, data_format)
+        if not hasattr(valid_mask, "dtype"):
+            valid_mask = ops.convert_to_tensor(valid_mask)
+        checks.valid_mask(valid_mask, (guide.shape[0], *window.input_size), data_format)
+        valid_mask = image_last(ops.convert_to_tensor(valid_mask), data_format)
     elif transposed and not normalize:
         # Here the taps that meet an inserted zero have a K too: that of a stride-1 window.
         half = tuple((d * (k // 2),) * 2 for d, k in zip(dilation_rate, kernel_size))

@@ -101,7 +101,8 @@ def adapting_kernel_options(kind, alpha, exponent, shapes=((),)):
                 "The inverse kernel needs alpha and exponent, the gaussian kernel takes neither. "
                 f"Received: a kernel of type {kind!r} with {name}={value!r}"
             )
-        if isinstance(value, numbers.Real) and not 0 <= value < math.inf:
+        wrong = isinstance(value, (str, bool))
+        if wrong or isinstance(value, numbers.Real) and not 0 <= value < math.inf:
             raise ValueError(
                 f"`{name}` must be a finite number, at least 0. Received: {name}={value!r}"
             )
@@ -145,8 +146,14 @@ def adapting_kernel(shape, expected, data_format):
         )
 
 
-def valid_mask(shape, expected, data_format):
-    """`expected` is (B, H, W) of the input."""
+def valid_mask(mask, expected, data_format):
+    """A mask of numbers or booleans; `expected` is (B, H, W) of the input."""
+    kind = str(getattr(mask, "dtype", "list"))
+    if not any(name in kind for name in ("bool", "int", "float")):
+        raise ValueError(
+            f"`valid_mask` must be a tensor of numbers or booleans. Received: type {kind}"
+        )
+    shape = mask.shape
     rank("valid_mask", shape, 4)
     position = 1 if data_format == "channels_first" else 3
     same_size("valid_mask", shape, (*expected[:position], 1, *expected[position:]), "the input")
@@ -181,6 +188,8 @@ def positive_integer(name, value):
 
 def positive_number(name, value):
     """None and tensors pass."""
+    if isinstance(value, str):
+        raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
     if isinstance(value, numbers.Real) and not 0 < value < math.inf:
         raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
 

@@ -6,9 +6,9 @@ Unlike `keras.ops.image.resize` these work where the size is unknown until run t
 from keras import ops
 
 
-def enlarge_bilinear(images, factor):
-    """Make images (B, H, W, C) `factor` times higher and wider."""
-    return _enlarge(_enlarge(images, factor, axis=1), factor, axis=2)
+def enlarge_bilinear(images, factors):
+    """Make images (B, H, W, C) higher and wider by the two factors."""
+    return _enlarge(_enlarge(images, factors[0], axis=1), factors[1], axis=2)
 
 
 def _enlarge(images, factor, axis):

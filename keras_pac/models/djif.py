@@ -91,7 +91,7 @@ class DJIF(JointUpsampler):
     def call(self, inputs):
         target_low, guide = self.check_inputs(inputs)
         channels = ops.shape(target_low)[3]
-        x = enlarge_bilinear(channels_to_batch(target_low), self.factor)
+        x = enlarge_bilinear(channels_to_batch(target_low), (self.factor, self.factor))
         x = _run_padded(self.branch_t, x)
         features = ops.repeat(_run_padded(self.branch_g, guide), channels, axis=0)
         x = run_branch(self.branch_joint, ops.concatenate([x, features], axis=3))

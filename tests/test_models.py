@@ -127,7 +127,7 @@ def test_djif_refuses_what_its_first_convolution_cannot_see():
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("size", [(5, 7), (1, 2)], ids=str)
-def test_enlarge_bilinear(size, (factor, factor)):
+def test_enlarge_bilinear(size, factor):
     target, _ = images(size, channels=2)
     expected = tf.image.resize(target, (factor * size[0], factor * size[1]))
     assert relative_error(enlarge_bilinear(target, (factor, factor)), expected) < TOLERANCE

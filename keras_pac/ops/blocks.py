@@ -8,9 +8,11 @@ from keras import ops
 
 from keras_pac.ops.window import crop, span
 
-# Bytes of gathered windows in one block, of which a training step holds two. Smaller blocks lose
-# more time in starting operations than their cache hits win (measured on 2 cores).
-BLOCK_BYTES = 4 * 2**20
+# Bytes of gathered windows in one block, of which a training step holds two: as much as the image,
+# within these bounds. Smaller blocks lose more time in starting operations than their cache hits
+# win (measured on 2 cores).
+MIN_BLOCK_BYTES = 4 * 2**20
+MAX_BLOCK_BYTES = 8 * 2**20
 # A bound on the size of a graph.
 MAX_BLOCKS = 32
 # How many times an image of unknown size the windows of one block may take.
@@ -50,8 +52,9 @@ def by_rows(function, taps, channels, *images):
     rows, columns = taps.grid
     batch = _batch(images[0], taps.grid)
     known = [size for size in (images[0].shape[0], rows, columns) if isinstance(size, int)]
-    window_bytes = math.prod(known) * taps.count * channels * 4
-    count = min(MAX_BLOCKS, max(1, -(-window_bytes // BLOCK_BYTES)))
+    image_bytes = math.prod(known) * channels * 4
+    block_bytes = min(max(image_bytes, MIN_BLOCK_BYTES), MAX_BLOCK_BYTES)
+    count = min(MAX_BLOCKS, max(1, -(-image_bytes * taps.count // block_bytes)))
     if len(known) < 3 and channels > 1:
         count = max(count, -(-taps.count // UNKNOWN_SIZE_TAPS))
     if isinstance(rows, int):

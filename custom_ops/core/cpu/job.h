@@ -170,7 +170,7 @@ void clear_margin(const Tile& tile, A* planes) {
   }
 }
 
-// Passes dL/dk (`gradient`) on, given the squared distances of the tile, just computed.
+// Passes dL/dk (`gradient`) on, given the tile's k if gaussian, else its squared distances.
 template <typename T>
 void add_distance_gradient(const Guide<T>& guide, const Tile& tile,
                            const GuideScratch<Wide<T>>& scratch, Wide<T>* distances,
@@ -178,11 +178,7 @@ void add_distance_gradient(const Guide<T>& guide, const Tile& tile,
                            double* exponent_sums) {
   const int64_t count = tile.taps() * tile.plane();
   clear_margin(tile, gradient);
-  if (guide.kind == KPAC_GAUSSIAN) {
-    to_kernel(guide.kind, guide.alpha, guide.exponent, count, distances);
-  } else {
-    clear_margin(tile, distances);
-  }
+  clear_margin(tile, distances);
   to_distance_gradient(guide.kind, guide.exponent, count, distances, gradient, &exponent_sums[0],
                        &exponent_sums[1]);
   clear_margin(tile, gradient);

@@ -252,10 +252,12 @@ int64_t windowed_sum_gradient(const kpac_sizes& s, const kpac_inputs& in, const 
   if (gradients.bias != nullptr) add_sums(bias_at, s.output_channels, static_cast<T*>(gradients.bias));
   T* to_kernel = static_cast<T*>(gradients.kernel);
   if (wants_w && !full) add_sums(0, window_taps(s), to_kernel);
-  if (wants_w && full && groups.strips == 0) {
+  if (wants_w && full) {
+    // Few outputs of an input with inserted zeros don't meet every tap.
     std::fill(to_kernel, to_kernel + window_taps(s) * s.input_channels * s.output_channels,
               narrow<T>(0));
-  } else if (wants_w && full) {
+  }
+  if (wants_w && full && groups.strips > 0) {
     std::vector<std::pair<int64_t, int64_t>> rows;  // (in the sums, in the filter)
     for_each_filter_row(plan, s.kernel_size[1], filter,
                         [&](const TapBlock& block, int64_t row, int64_t whole_row) {

@@ -155,6 +155,9 @@ void pass_row_back(const Image<T>& x, const Tile& tile, const TapBlock& block, i
   });
 }
 
+// Of the patches of one output, in one block of taps.
+constexpr int64_t kMostDepth = 96;
+
 // A full filter as the products of each block of taps need it.
 template <typename A>
 struct Filter {
@@ -169,15 +172,15 @@ struct Filter {
       : channels(s.input_channels),
         filters(s.output_channels),
         gradient_stride(round_up(s.output_channels, kLanes<A>)) {
-    const int64_t most_taps = taps_per_block(channels);
     if (plan.rows.empty() || s.filter != KPAC_FULL) return;
     for (const auto& rows : plan.rows[0]) {
       for (const auto& columns : plan.columns) {
         const int64_t taps =
             static_cast<int64_t>(rows.lattice.taps.size() * columns.lattice.taps.size());
         blocks.emplace_back();
-        for (int64_t first = 0; first < taps; first += most_taps) {
-          const int64_t last = std::min(first + most_taps, taps);
+        const int64_t count = number_of_blocks(taps, channels);
+        for (int64_t i = 0; i < count; ++i) {
+          const int64_t first = taps * i / count, last = taps * (i + 1) / count;
           const int64_t depth = (last - first) * channels;
           blocks.back().push_back({first, last, depth, forward_size, back_size, gradient_size});
           forward_size += panels_size<A>(depth, filters);
@@ -189,16 +192,19 @@ struct Filter {
     }
   }
 
-  // As many as make patches of 64 to 128 channels, with little left over in the last panel.
-  static int64_t taps_per_block(int64_t channels) {
-    int64_t best = 1, best_waste = INT64_MAX;
-    for (int64_t taps = 1; taps * channels <= 128; ++taps) {
-      const int64_t depth = taps * channels;
-      // Of 128 columns.
-      const int64_t waste = (round_up(depth, kPanel<A>) - depth) * 128 / depth;
-      if (depth >= 64 && waste < best_waste) {
-        best = taps;
-        best_waste = waste;
+  // As few as keep patches within kMostDepth (if one tap does), with little left over in the last
+  // vector of a block.
+  static int64_t number_of_blocks(int64_t taps, int64_t channels) {
+    const int64_t fewest = ceil_divide(taps * channels, kMostDepth);
+    int64_t best = std::min(fewest, taps), best_size = INT64_MAX;
+    for (int64_t blocks = best; blocks <= std::min(2 * best, taps); ++blocks) {
+      int64_t size = 0;
+      for (int64_t i = 0; i < blocks; ++i) {
+        size += round_up((taps * (i + 1) / blocks - taps * i / blocks) * channels, kLanes<A>);
+      }
+      if (size < best_size) {
+        best = blocks;
+        best_size = size;
       }
     }
     return best;

@@ -37,9 +37,7 @@ ENGINE = "core/cpu/engine.cc"
 INSTRUCTIONS = {
     "generic": "",
     "avx2": "-mavx2 -mfma -mf16c",
-    "avx512": (
-        "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512"
-    ),
+    "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512",
 }
 
 
@@ -78,7 +76,8 @@ def build(folder, objects):
     # A library without the file beside it is refused, so none is ever taken for another.
     (folder / INFO).unlink(missing_ok=True)
     unfinished = folder / f"{LIBRARY}.tmp"
-    _run([*compiler, "-shared", "-o", unfinished, *files, *link, *(_cuda_link(nvcc) if nvcc else [])])
+    link += _cuda_link(nvcc) if nvcc else []
+    _run([*compiler, "-shared", "-o", unfinished, *files, *link])
     os.replace(unfinished, folder / LIBRARY)
     info = {
         "keras_pac": _package_version(),

@@ -1,11 +1,14 @@
 """The compiled TensorFlow op: whole windows in one call."""
 
+import functools
 import sys
 
 import tensorflow as tf
 
 from keras_pac.ops import library
 
+# What the error of XLA shows where a function that was traced before is called inside XLA.
+NODE_NAME = "in_XLA_call_keras_pac.set_implementation_taps_first"
 # Whoever traces a graph from one of these modules saves it for another process.
 EXPORTERS = ("tensorflow.python.saved_model.", "tensorflow.lite.", "keras.src.export.", "tf2onnx")
 
@@ -14,7 +17,12 @@ def fits_here():
     """Whether the op may be put where the call comes from: neither into XLA nor into an export."""
     if tf.executing_eagerly():
         return True
-    return tf.__internal__.get_enclosing_xla_context() is None and not _exporting()
+    if tf.__internal__.get_enclosing_xla_context() is not None or _exporting():
+        return False
+    graph = tf.compat.v1.get_default_graph()
+    if hasattr(graph, "capture"):
+        graph.capture(_not_for_export())
+    return True
 
 
 def adapting_kernel(
@@ -44,6 +52,7 @@ def adapting_kernel(
         kind=kind,
         asymmetric=asymmetric,
         **_geometry(window),
+        name=NODE_NAME,
     )
     return kernel, None if valid_mask is None else output_mask
 
@@ -101,6 +110,7 @@ def _windowed_sum(
         bias=_tensor(bias, x.dtype),
         **attributes,
         **_geometry(window),
+        name=NODE_NAME,
     )
 
 
@@ -131,6 +141,21 @@ def _sizes(values):
     if all(isinstance(value, int) for value in values):
         return tf.constant(values, tf.int64)
     return tf.stack([tf.cast(value, tf.int64) for value in values])
+
+
+@functools.cache
+def _not_for_export():
+    """A resource that no model tracks: TensorFlow refuses to save a graph that refers to it.
+
+    TensorFlow traces a `tf.function` again to save it, but can't do that with a concrete function
+    that the user got before. Its error shows the name of the resource.
+    """
+    with tf.init_scope(), tf.device("CPU:0"):
+        return tf.raw_ops.VarHandleOp(
+            dtype=tf.bool,
+            shape=(),
+            shared_name="call keras_pac.set_implementation('taps') before tracing what is saved",
+        )
 
 
 def _exporting():

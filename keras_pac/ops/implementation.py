@@ -45,7 +45,8 @@ def set_implementation(name):
         name: "auto" (the default: the fastest that runs here), "patches" (all windows at once:
             the readable definition, TensorFlow only, memory grows with the window), "taps"
             (portable, bounded memory) or "compiled" (the TensorFlow op; inside XLA and in
-            what is exported, "taps" stands in for it). The environment variable `KERAS_PAC_IMPLEMENTATION` sets the initial choice.
+            what is exported, "taps" stands in for it). The environment variable
+            `KERAS_PAC_IMPLEMENTATION` sets the initial choice.
 
     Raises:
         ValueError: for an unknown name, or one that can't run here, with all the reasons.

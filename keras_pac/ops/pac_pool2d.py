@@ -63,7 +63,5 @@ def pac_pool2d(
         checks.padding(padding),
         checks.pair("dilation_rate", dilation_rate),
     )
-    adapting_kernel = check_adapting_kernel(
-        adapting_kernel, x, window, data_format, x.shape[-1]
-    )
+    adapting_kernel = check_adapting_kernel(adapting_kernel, x, window, data_format, x.shape[-1])
     return image_to(windowed_sum(x, adapting_kernel, None, window), data_format)

@@ -30,8 +30,8 @@ SOURCES = ROOT / "custom_ops"
 LIBRARY, INFO = "keras_pac_ops.so", "keras_pac_ops.json"
 FLAGS = (
     "-O3 -std=c++17 -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno "
-    "-fno-trapping-math -Wall -Wextra"
-).split()
+    "-fno-trapping-math -Wall -Wextra -Wno-maybe-uninitialized"
+).split()  # the last because GCC 12 warns about its own AVX-512 header
 # One source compiled for several processors; the library chooses when it runs.
 ENGINE = "core/cpu/engine.cc"
 INSTRUCTIONS = {
@@ -84,7 +84,7 @@ def build(folder, objects):
         "tensorflow": version,
         "compiler": _output([*compiler, "--version"]).splitlines()[0],
         "flags": " ".join(FLAGS),
-        "instructions": [name for source, name, _ in steps if source == ENGINE],
+        "instructions": [name.split("_")[-1] for source, name, _ in steps if source == ENGINE],
         "cuda": _cuda_version(nvcc) if nvcc else None,
         "cuda_architectures": _architectures() if nvcc else None,
         "state": state,
@@ -175,6 +175,7 @@ def _compile(source, target, command, version):
         if json.loads(record.read_text()) == _record(command, version, target):
             return target
     record.unlink(missing_ok=True)
+    print(f"compiling {target.stem}", flush=True)
     _run(command)
     record.write_text(json.dumps(_record(command, version, target)))
     return target
@@ -190,9 +191,10 @@ def _record(command, version, target):
 
 
 def _run(command):
-    print(shlex.join(map(str, command)), flush=True)
+    command = list(map(str, command))
     process = subprocess.run(command, capture_output=True, text=True)
-    sys.stdout.write(process.stdout + process.stderr)
+    if process.stdout or process.stderr or process.returncode:
+        print(shlex.join(command), process.stdout, process.stderr, sep="\n", flush=True)
     if process.returncode:
         raise BuildError(f"the command above failed with status {process.returncode}")
 

@@ -36,6 +36,8 @@ def info():
         reasons = keras_pac.not_supported_reasons(name)
         lines.append(f"{name:<13} {'runs here' if not reasons else ' '.join(reasons)}")
     lines += [f"  {key}: {value}" for key, value in library.built_with().items() if key != "state"]
+    if not reasons:
+        lines.append(f"  runs with: {library.instructions()}")
     variable = os.environ.get("KERAS_PAC_IMPLEMENTATION")
     source = "default" if variable is None else f"KERAS_PAC_IMPLEMENTATION={variable}"
     lines.append(f"in use        {keras_pac.get_implementation()} ({source})")

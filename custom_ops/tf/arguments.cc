@@ -108,7 +108,7 @@ class Reader {
 absl::Status ReadGuide(Reader& reader, const Options& options, Arguments* arguments) {
   kpac_sizes& sizes = arguments->sizes;
   kpac_inputs& inputs = arguments->inputs;
-  int64_t batch;
+  int64_t batch = 0;
   TF_RETURN_IF_ERROR(
       reader.Image("guide", &batch, sizes.guide_size, &sizes.guide_channels, &inputs.guide));
   const int64_t* size = options.transposed ? sizes.output_size : sizes.input_size;

@@ -1,5 +1,6 @@
 """Loads the library of the compiled op, once, or says why not."""
 
+import ctypes
 import functools
 import importlib.metadata
 import json
@@ -49,6 +50,13 @@ def load():
 def not_loaded_reasons():
     """Why the library can't be used: a list of sentences, empty if it can."""
     return [loaded] if isinstance(loaded := load(), str) else []
+
+
+def instructions():
+    """The vector instructions that the loaded library uses on this processor."""
+    function = ctypes.CDLL(str(FOLDER / LIBRARY)).kpac_cpu_instructions
+    function.restype = ctypes.c_char_p
+    return function().decode()
 
 
 @functools.cache

@@ -159,7 +159,7 @@ void store_window(const kpac_sizes& s, const Tile& tile, const Wide<T>* planes, 
   });
 }
 
-// Zeroes what lies beyond the width of a tile in each row of its planes.
+// Zeroes what lies beyond the width of a tile in its planes.
 template <typename A>
 void clear_margin(const Tile& tile, A* planes) {
   for (int64_t tap = 0; tap < tile.taps(); ++tap) {
@@ -167,6 +167,7 @@ void clear_margin(const Tile& tile, A* planes) {
       A* row = planes + tap * tile.plane() + m * tile.stride;
       std::fill(row + tile.width, row + tile.stride, A{0});
     }
+    std::fill_n(planes + (tap + 1) * tile.plane() - kPlanePadding, kPlanePadding, A{0});
   }
 }
 

@@ -1,19 +1,27 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+BUILD_OP = $(BIN)/python custom_ops/build.py
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo op test test-slow bench lint clean
 
 demo: $(INSTALLED)
+	$(BUILD_OP) --optional
 	$(BIN)/python -m examples.demo
 
+op: $(INSTALLED)
+	$(BUILD_OP)
+
 test: $(INSTALLED)
+	$(BUILD_OP) --optional
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2
 
 test-slow: $(INSTALLED)
+	$(BUILD_OP) --optional
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 bench: $(INSTALLED)
+	$(BUILD_OP) --optional
 	$(BIN)/python -m benchmarks.run
 
 lint: $(INSTALLED)
@@ -21,7 +29,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check
 
 clean:
-	rm -rf .venv build dist outputs .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv build dist keras_pac/_compiled outputs .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml setup.py

@@ -7,6 +7,7 @@ import platform
 import keras
 
 import keras_pac
+from keras_pac.ops import library
 from keras_pac.ops.implementation import NAMES
 
 
@@ -34,6 +35,9 @@ def info():
     for name in NAMES:
         reasons = keras_pac.not_supported_reasons(name)
         lines.append(f"{name:<13} {'runs here' if not reasons else ' '.join(reasons)}")
+    lines += [f"  {key}: {value}" for key, value in library.built_with().items() if key != "state"]
+    if not reasons:
+        lines.append(f"  runs with: {library.instructions()}")
     variable = os.environ.get("KERAS_PAC_IMPLEMENTATION")
     source = "default" if variable is None else f"KERAS_PAC_IMPLEMENTATION={variable}"
     lines.append(f"in use        {keras_pac.get_implementation()} ({source})")

@@ -6,7 +6,12 @@ import pytest
 
 import keras_pac
 
-IMPLEMENTATIONS = ["patches", "taps"]
+# "compiled" only where it is built.
+IMPLEMENTATIONS = [
+    name
+    for name in ("patches", "taps", "compiled")
+    if name != "compiled" or not keras_pac.not_supported_reasons(name)
+]
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)

@@ -6,12 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pac.ops import checks
-from keras_pac.ops.adapting_kernel import kernel_phases, split_phases
+from keras_pac.ops import checks, implementation
 from keras_pac.ops.layout import image_last, image_to, kernel_last, shape_last, shape_to
 from keras_pac.ops.resize import enlarge_bilinear
 from keras_pac.ops.window import crop
-from keras_pac.ops.windowed_sum import windowed_sum
+from keras_pac.ops.windowed_sum import guided_windowed_sum, windowed_sum
 
 
 class BasePacLayer(keras.layers.Layer):
@@ -73,6 +72,15 @@ class BasePacLayer(keras.layers.Layer):
                 name="guide_embedding",
             )
 
+    @property
+    def supports_jit(self):
+        """False where the compiled op runs: Keras then doesn't turn XLA on by itself."""
+        return self._supports_jit and implementation.get_implementation() != "compiled"
+
+    @supports_jit.setter
+    def supports_jit(self, value):
+        self._supports_jit = value
+
     def _window(self, size):
         """The window for an input of `size` (height, width)."""
         raise NotImplementedError
@@ -129,15 +137,23 @@ class BasePacLayer(keras.layers.Layer):
         output_mask = None
         if adapting_kernel is not None:
             kernel = kernel_last(adapting_kernel, self.data_format)
-            kernels = split_phases(kernel if self.channel_wise else kernel[..., None], window)
+            kernel = kernel if self.channel_wise else kernel[..., None]
+            y = windowed_sum(channels_last, kernel, self._filter(), window, self.bias)
         else:
             own = guide is None
             guide = image_last(self._own_guide(x) if own else guide, self.data_format)
             if own and self._transposed:
                 guide = enlarge_bilinear(guide, self.strides)
                 guide = crop(guide, *((0, size) for size in window.output_size))
-            kernels, output_mask = self._adapting_kernels(guide, window, valid_mask)
-        y = windowed_sum(channels_last, kernels, self._filter(), window, self.bias)
+            y, output_mask = guided_windowed_sum(
+                channels_last,
+                guide,
+                self._filter(),
+                window,
+                self.bias,
+                valid_mask,
+                **self._kernel_options(),
+            )
         y = y if self.activation is None else self.activation(y)
         y = image_to(y, self.data_format)
         if valid_mask is None:
@@ -147,7 +163,7 @@ class BasePacLayer(keras.layers.Layer):
     def _own_guide(self, x):
         return x if self.guide_embedding is None else self.guide_embedding(x)
 
-    def _adapting_kernels(self, guide, window, valid_mask):
+    def _kernel_options(self):
         alpha = exponent = smoothing = None
         if self.kernel_type == "inverse":
             alpha, exponent = self.alpha_weight, self.exponent_weight
@@ -157,18 +173,15 @@ class BasePacLayer(keras.layers.Layer):
             smoothing = np.full((self.smoothing[1],) * 2, 1 / self.smoothing[1] ** 2)
         elif self._smoothing_kind == "learned":
             smoothing = self.smoothing_weight
-        return kernel_phases(
-            guide,
-            window,
-            valid_mask,
-            kind=self.kernel_type,
-            alpha=alpha,
-            exponent=exponent,
-            asymmetric=self.asymmetric,
-            smoothing=smoothing,
-            channel_wise=self.channel_wise,
-            normalize=self.normalize_kernel,
-        )
+        return {
+            "kind": self.kernel_type,
+            "alpha": alpha,
+            "exponent": exponent,
+            "asymmetric": self.asymmetric,
+            "smoothing": smoothing,
+            "channel_wise": self.channel_wise,
+            "normalize": self.normalize_kernel,
+        }
 
     def compute_output_shape(self, input_shape):
         (batch, *size, channels), _ = self._check_shapes(input_shape)

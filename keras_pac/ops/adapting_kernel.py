@@ -129,7 +129,7 @@ def adapting_kernel(
         # Here the taps that meet an inserted zero have a K too: that of a stride-1 window.
         half = tuple((d * (k // 2),) * 2 for d, k in zip(dilation_rate, kernel_size))
         window = convolution_window(size, kernel_size, (1, 1), half, dilation_rate)
-    kernels, output_mask = kernel_phases(
+    kernel, output_mask = whole_kernel(
         guide,
         window,
         valid_mask,
@@ -141,11 +141,25 @@ def adapting_kernel(
         channel_wise=channel_wise,
         normalize=normalize,
     )
-    kernel = ops.cast(join_phases(kernels, window), guide.dtype)
+    kernel = ops.cast(kernel, guide.dtype)
     kernel = kernel_to(kernel if channel_wise else kernel[..., 0], data_format)
     if valid_mask is None:
         return kernel
     return kernel, image_to(ops.cast(output_mask, guide.dtype), data_format)
+
+
+def whole_kernel(guide, window, valid_mask=None, *, smoothing, **options):
+    """The adapting kernel of a window; arguments as for `kernel_phases`.
+
+    Returns:
+        ((B, OH, OW, kh * kw, 1 or G), output mask (B, OH, OW, 1) or None).
+    """
+    if compiled := implementation.compiled():
+        center = smoothed(guide, smoothing)
+        return compiled.adapting_kernel(guide, center, window, valid_mask, **options)
+    options["smoothing"] = smoothing
+    kernels, output_mask = kernel_phases(guide, window, valid_mask, **options)
+    return join_phases(kernels, window), output_mask
 
 
 def kernel_phases(
@@ -177,8 +191,8 @@ def kernel_phases(
     dtype = guide.dtype
     centers = [None]
     if smoothing is not None:
-        smoothed = _smooth(guide, ops.convert_to_tensor(smoothing, dtype))
-        centers = split(window.pad(smoothed), window.phase_counts, window.grid)
+        center = smoothed(guide, smoothing)
+        centers = split(window.pad(center), window.phase_counts, window.grid)
     guides = split(window.pad(guide), window.phase_counts, window.grid)
     if smoothing is None and len(guides) > 1:
         centers = guides
@@ -239,10 +253,17 @@ def _divide_by_sum(kernel, counted, in_image, normalize):
     return kernel, ops.cast(ops.any(ops.logical_not(empty), axis=-1), kernel.dtype)
 
 
-def _smooth(guide, smoothing):
-    """Filter every channel of the guide, zero-padded to keep its size."""
+def smoothed(guide, smoothing):
+    """Filter every channel of the guide, zero-padded to keep its size; None for no smoothing."""
+    if smoothing is None:
+        return None
+    dtype = guide.dtype
+    if keras.backend.standardize_dtype(dtype) in ("float16", "bfloat16"):
+        guide = ops.cast(guide, "float32")
+    smoothing = ops.convert_to_tensor(smoothing, guide.dtype)
     smoothing = ops.tile(smoothing[:, :, None, None], (1, 1, guide.shape[-1], 1))
-    return ops.depthwise_conv(guide, smoothing, padding="same", data_format="channels_last")
+    image = ops.depthwise_conv(guide, smoothing, padding="same", data_format="channels_last")
+    return ops.cast(image, dtype)
 
 
 def join_phases(kernels, window):

@@ -5,7 +5,7 @@ import os
 
 import keras
 
-from keras_pac.ops import taps
+from keras_pac.ops import library, taps
 
 NAMES = ("patches", "taps", "compiled")
 
@@ -29,10 +29,10 @@ def not_supported_reasons(name):
     """
     _check_name(name, NAMES)
     backend = keras.backend.backend()
-    if name == "patches" and backend != "tensorflow":
+    if name != "taps" and backend != "tensorflow":
         return [f"it needs the TensorFlow backend of Keras, and the backend is {backend!r}."]
     if name == "compiled":
-        return ["the compiled op is not part of this version of keras_pac."]
+        return library.not_loaded_reasons()
     return []
 
 
@@ -44,8 +44,9 @@ def set_implementation(name):
     Args:
         name: "auto" (the default: the fastest that runs here), "patches" (all windows at once:
             the readable definition, TensorFlow only, memory grows with the window), "taps"
-            (portable, bounded memory) or "compiled" (the TensorFlow op). The environment
-            variable `KERAS_PAC_IMPLEMENTATION` sets the initial choice.
+            (portable, bounded memory) or "compiled" (the TensorFlow op; inside XLA and in
+            what is exported, "taps" stands in for it). The environment variable
+            `KERAS_PAC_IMPLEMENTATION` sets the initial choice.
 
     Raises:
         ValueError: for an unknown name, or one that can't run here, with all the reasons.
@@ -99,12 +100,27 @@ def get_implementation():
 
     Example:
 
-    >>> keras_pac.get_implementation()
-    'taps'
+    >>> keras_pac.get_implementation() in ("taps", "compiled")
+    True
     """
+    if _choice() != "auto":
+        return _choice()
     # On every case of the benchmark suite "taps" was faster than "patches", with and without
     # gradients, in less memory (the table in README.md), and it runs on every backend.
-    return "taps" if _choice() == "auto" else _choice()
+    if not_supported_reasons("compiled"):
+        if keras.backend.backend() == "tensorflow":
+            library.warn_if_refused()
+        return "taps"
+    return "compiled"
+
+
+def compiled():
+    """The module of the compiled op if that is chosen and fits where the call comes from."""
+    if get_implementation() != "compiled":
+        return None
+    from keras_pac.ops import compiled  # needs TensorFlow
+
+    return compiled if compiled.fits_here() else None
 
 
 def _choice():

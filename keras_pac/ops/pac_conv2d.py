@@ -68,9 +68,9 @@ def pac_conv2d(
         checks.padding(padding),
         checks.pair("dilation_rate", dilation_rate),
     )
-    kernels = [check_adapting_kernel(adapting_kernel, x, window, data_format)]
+    adapting_kernel = check_adapting_kernel(adapting_kernel, x, window, data_format)
     bias = check_bias(bias, x.shape[-1] if shared else kernel.shape[3])
-    return image_to(windowed_sum(x, kernels, kernel, window, bias), data_format)
+    return image_to(windowed_sum(x, adapting_kernel, kernel, window, bias), data_format)
 
 
 def check_adapting_kernel(adapting_kernel, x, window, data_format, channels=None):

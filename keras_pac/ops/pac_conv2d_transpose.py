@@ -3,7 +3,6 @@
 from keras import ops
 
 from keras_pac.ops import checks
-from keras_pac.ops.adapting_kernel import split_phases
 from keras_pac.ops.layout import image_last, image_to
 from keras_pac.ops.pac_conv2d import check_adapting_kernel, check_bias
 from keras_pac.ops.symbolic import accepts_keras_tensors
@@ -80,7 +79,7 @@ def pac_conv2d_transpose(
     )
     adapting_kernel = check_adapting_kernel(adapting_kernel, x, window, data_format)
     bias = check_bias(bias, x.shape[-1] if shared else kernel.shape[2])
-    y = windowed_sum(x, split_phases(adapting_kernel, window), mirrored(kernel), window, bias)
+    y = windowed_sum(x, adapting_kernel, mirrored(kernel), window, bias)
     return image_to(y, data_format)
 
 

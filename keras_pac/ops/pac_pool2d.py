@@ -63,5 +63,5 @@ def pac_pool2d(
         checks.padding(padding),
         checks.pair("dilation_rate", dilation_rate),
     )
-    kernels = [check_adapting_kernel(adapting_kernel, x, window, data_format, x.shape[-1])]
-    return image_to(windowed_sum(x, kernels, None, window), data_format)
+    adapting_kernel = check_adapting_kernel(adapting_kernel, x, window, data_format, x.shape[-1])
+    return image_to(windowed_sum(x, adapting_kernel, None, window), data_format)

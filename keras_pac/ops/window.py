@@ -23,6 +23,7 @@ class Axis:
     split into phases as the output is, and all taps read its phase `guide_phase`.
     """
 
+    before: object  # padding before the input (the zero-stuffed one, if transposed)
     padding: tuple  # (before, after) that input and guide get first, where the offsets need it
     step: int
     phases: tuple  # of tuples of (tap, input_offset, guide_offset)
@@ -39,12 +40,13 @@ def convolution_axis(size, kernel_size, stride, padding, dilation):
     elif padding == "same":
         padding = _same_padding(size, extent, stride)
     output_size = (size + padding[0] + padding[1] - extent) // stride + 1
-    first = 0
+    first, before = 0, padding[0]
     if isinstance(padding[0], int):
         # Offsets outside the image do what padding does, without a copy of the image.
         first, padding = -padding[0], (0, 0)
     offsets = [first + dilation * tap for tap in range(kernel_size)]
     return Axis(
+        before=before,
         padding=padding,
         step=stride,
         phases=(tuple((tap, offset, offset) for tap, offset in enumerate(offsets)),),
@@ -68,6 +70,7 @@ def transposed_axis(size, kernel_size, stride, padding, output_padding, dilation
         guide_offset = (position - middle - guide_phase) // stride
         phases[phase].append((tap, (position - start) // stride, guide_offset))
     return Axis(
+        before=start,
         padding=(0, 0),
         step=1,
         phases=tuple(map(tuple, phases)),
@@ -142,8 +145,16 @@ class Window:
     input_size: tuple
     guide_size: tuple  # of the input; if transposed, of the output
     kernel_size: tuple
+    strides: tuple
+    dilation_rate: tuple
+    transposed: bool
     rows: Axis
     columns: Axis
+
+    @property
+    def before(self):
+        """The padding before the (zero-stuffed) input."""
+        return self.rows.before, self.columns.before
 
     @property
     def output_size(self):
@@ -195,7 +206,7 @@ def convolution_window(size, kernel_size, strides, padding, dilation_rate):
     """The window of a convolution over an image of `size` (height, width)."""
     padding = padding if isinstance(padding, tuple) else (padding, padding)
     rows, columns = map(convolution_axis, size, kernel_size, strides, padding, dilation_rate)
-    return Window(size, size, kernel_size, rows, columns)
+    return Window(size, size, kernel_size, strides, dilation_rate, False, rows, columns)
 
 
 def transposed_window(size, kernel_size, strides, padding, output_padding, dilation_rate):
@@ -206,7 +217,7 @@ def transposed_window(size, kernel_size, strides, padding, output_padding, dilat
         transposed_axis, size, kernel_size, strides, padding, output_padding, dilation_rate
     )
     guide_size = rows.output_size, columns.output_size
-    return Window(size, guide_size, kernel_size, rows, columns)
+    return Window(size, guide_size, kernel_size, strides, dilation_rate, True, rows, columns)
 
 
 def transposed_input_size(

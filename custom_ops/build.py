@@ -1,0 +1,226 @@
+"""Build the compiled op into the package: `python custom_ops/build.py`.
+
+Environment variables:
+
+- `CXX`: the C++ compiler, `g++` by default.
+- `KERAS_PAC_CUDA=1`: also build the CUDA kernels; needs `nvcc`.
+- `KERAS_PAC_CUDA_ARCHITECTURES`: for these, "80;90" by default.
+- `KERAS_PAC_BUILD_JOBS`: how many files to compile at a time, 2 by default.
+
+Only what changed is compiled again. Beside the library goes a JSON file that says what it was
+built with, which the loader reads first.
+"""
+
+import argparse
+import concurrent.futures
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "custom_ops"
+LIBRARY, INFO = "keras_pac_ops.so", "keras_pac_ops.json"
+FLAGS = (
+    "-O3 -std=c++17 -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno "
+    "-fno-trapping-math -Wall -Wextra -Wno-maybe-uninitialized"
+).split()  # the last because GCC 12 warns about its own AVX-512 header
+# One source compiled for several processors; the library chooses when it runs.
+ENGINE = "core/cpu/engine.cc"
+INSTRUCTIONS = {
+    "generic": "",
+    "avx2": "-mavx2 -mfma -mf16c",
+    "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512",
+}
+
+
+class BuildError(Exception):
+    """What is missing, or what the compiler said."""
+
+
+def build(folder, objects):
+    """Build the library into `folder`, with object files in `objects`; True if it changed."""
+    compiler = shlex.split(os.environ.get("CXX", "g++"))
+    if shutil.which(compiler[0]) is None:
+        raise BuildError(f"there is no C++ compiler {compiler[0]!r}; CXX names another")
+    nvcc = _nvcc()
+    version = importlib.metadata.version("tensorflow")
+    steps = [*_compile_steps(compiler), *(_cuda_steps(nvcc) if nvcc else [])]
+    state = json.dumps([steps, version, _contents(), _output([*compiler, "--version"])])
+    state = hashlib.sha256(state.encode()).hexdigest()
+    if all((folder / name).exists() for name in (LIBRARY, INFO)):
+        if json.loads((folder / INFO).read_text())["state"] == state:
+            return False
+    tensorflow, link = _tensorflow_flags()
+    if nvcc:
+        tensorflow.append("-DKERAS_PAC_CUDA")
+    objects.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def compile_one(step):
+        source, name, command = step
+        if source.startswith("tf/"):
+            command = [*command, *tensorflow]
+        return _compile(SOURCES / source, objects / f"{name}.o", command, version)
+
+    jobs = int(os.environ.get("KERAS_PAC_BUILD_JOBS", "2"))
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        files = list(pool.map(compile_one, steps))
+    # A library without the file beside it is refused, so none is ever taken for another.
+    (folder / INFO).unlink(missing_ok=True)
+    unfinished = folder / f"{LIBRARY}.tmp"
+    link += _cuda_link(nvcc) if nvcc else []
+    _run([*compiler, "-shared", "-o", unfinished, *files, *link])
+    os.replace(unfinished, folder / LIBRARY)
+    info = {
+        "keras_pac": _package_version(),
+        "tensorflow": version,
+        "compiler": _output([*compiler, "--version"]).splitlines()[0],
+        "flags": " ".join(FLAGS),
+        "instructions": [name.split("_")[-1] for source, name, _ in steps if source == ENGINE],
+        "cuda": _cuda_version(nvcc) if nvcc else None,
+        "cuda_architectures": _architectures() if nvcc else None,
+        "state": state,
+    }
+    (folder / INFO).write_text(json.dumps(info, indent=2) + "\n")
+    return True
+
+
+def _compile_steps(compiler):
+    """(source, name of the object file, command) of every C++ file."""
+    for folder in ("core", "core/cpu", "tf"):
+        for path in sorted((SOURCES / folder).glob("*.cc")):
+            source = path.relative_to(SOURCES).as_posix()
+            name = source.replace("/", "_")[: -len(".cc")]
+            if source != ENGINE:
+                yield source, name, [*compiler, *FLAGS]
+                continue
+            vectors = platform.machine().lower() in ("x86_64", "amd64")
+            for instructions, flags in INSTRUCTIONS.items():
+                if vectors or instructions == "generic":
+                    flags = [*FLAGS, f"-DKPAC_ISA={instructions}", *flags.split()]
+                    yield source, f"{name}_{instructions}", [*compiler, *flags]
+
+
+def _cuda_steps(nvcc):
+    codes = [
+        f"--generate-code=arch=compute_{number},code=sm_{number}" for number in _architectures()
+    ]
+    command = [nvcc, "-O3", "-std=c++17", "-Xcompiler", "-fPIC,-fvisibility=hidden", *codes]
+    for path in sorted((SOURCES / "core" / "cuda").glob("*.cu")):
+        yield path.relative_to(SOURCES).as_posix(), f"cuda_{path.stem}", command
+
+
+def _nvcc():
+    if os.environ.get("KERAS_PAC_CUDA", "0") in ("", "0"):
+        return None
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        raise BuildError("KERAS_PAC_CUDA asks for CUDA kernels, and there is no `nvcc` on the path")
+    return nvcc
+
+
+def _architectures():
+    return os.environ.get("KERAS_PAC_CUDA_ARCHITECTURES", "80;90").split(";")
+
+
+def _cuda_version(nvcc):
+    found = re.search(r"release ([\d.]+)", _output([nvcc, "--version"]))
+    return found[1] if found else "unknown"
+
+
+def _cuda_link(nvcc):
+    root = pathlib.Path(nvcc).resolve().parent.parent
+    folders = [folder for name in ("lib64", "lib") if (folder := root / name).is_dir()]
+    return [*(f"-L{folder}" for folder in folders), "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+
+
+def _tensorflow_flags():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    flags = [
+        # Warnings in TensorFlow's headers are none of ours.
+        flag.replace("-I", "-isystem", 1) if flag.startswith("-I") else flag
+        for flag in tf.sysconfig.get_compile_flags()
+    ]
+    return flags, tf.sysconfig.get_link_flags()
+
+
+def _package_version():
+    return re.search(r'__version__ = "(.*)"', (ROOT / "keras_pac/__init__.py").read_text())[1]
+
+
+def _contents():
+    """The sources, by their path."""
+    paths = sorted(p for p in SOURCES.rglob("*") if p.suffix in (".h", ".cc", ".cu", ".cuh"))
+    return {
+        path.relative_to(SOURCES).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
+
+
+def _compile(source, target, command, version):
+    """Compile one file, unless it, what it includes and its command are those of the last time."""
+    command = [*command, "-c", str(source), "-o", str(target), "-MMD", "-MF", f"{target}.d"]
+    record = target.with_suffix(".json")
+    if target.exists() and record.exists():
+        if json.loads(record.read_text()) == _record(command, version, target):
+            return target
+    record.unlink(missing_ok=True)
+    print(f"compiling {target.stem}", flush=True)
+    _run(command)
+    record.write_text(json.dumps(_record(command, version, target)))
+    return target
+
+
+def _record(command, version, target):
+    """What an object file depends on; TensorFlow's headers by its version."""
+    dependencies = pathlib.Path(f"{target}.d")
+    paths = dependencies.read_text().replace("\\\n", " ").split()[1:]
+    own = sorted(path for path in paths if str(SOURCES) in path and os.path.exists(path))
+    hashes = [hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() for path in own]
+    return [command, version, own, hashes]
+
+
+def _run(command):
+    command = list(map(str, command))
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.stdout or process.stderr or process.returncode:
+        print(shlex.join(command), process.stdout, process.stderr, sep="\n", flush=True)
+    if process.returncode:
+        raise BuildError(f"the command above failed with status {process.returncode}")
+
+
+def _output(command):
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Build the compiled op into the package.")
+    parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "keras_pac" / "_compiled")
+    parser.add_argument("--objects", type=pathlib.Path, default=ROOT / "build" / "op")
+    parser.add_argument(
+        "--optional", action="store_true", help="report a failure, but don't exit with one"
+    )
+    arguments = parser.parse_args()
+    try:
+        changed = build(arguments.folder, arguments.objects)
+    except (BuildError, OSError, importlib.metadata.PackageNotFoundError) as error:
+        print(f"The compiled op was not built: {error}.", file=sys.stderr)
+        if arguments.optional:
+            print("The portable code runs without it.", file=sys.stderr)
+        return 0 if arguments.optional else 1
+    print("The compiled op is built." if changed else "The compiled op is up to date.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

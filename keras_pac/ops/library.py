@@ -1,0 +1,76 @@
+"""Loads the library of the compiled op, once, or says why not."""
+
+import ctypes
+import functools
+import importlib.metadata
+import json
+import pathlib
+import warnings
+
+FOLDER = pathlib.Path(__file__).parent.parent / "_compiled"
+LIBRARY, INFO = "keras_pac_ops.so", "keras_pac_ops.json"
+HOW = "`make op` in the sources builds it"
+
+
+def built_with(folder=None):
+    """What the library was built with, as its build wrote it down: a dict, empty if unknown."""
+    try:
+        return json.loads(((folder or FOLDER) / INFO).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def refusal(folder):
+    """Why the library in a folder must not be loaded: a sentence, or None."""
+    if not (folder / LIBRARY).exists():
+        return f"the compiled op is not built: {HOW}."
+    built, here = built_with(folder), _versions()
+    for package, name in {"tensorflow": "TensorFlow", "keras_pac": "keras_pac"}.items():
+        if built.get(package) != here[package]:
+            return (
+                f"the compiled op was built for {name} {built.get(package, '(unknown)')}, and this "
+                f"is {here[package]}: {HOW} again."
+            )
+    return None
+
+
+@functools.cache
+def load():
+    """The library's operations, or the sentence that says why they are not there."""
+    if reason := refusal(FOLDER):
+        return reason
+    import tensorflow as tf
+
+    try:
+        return tf.load_op_library(str(FOLDER / LIBRARY))
+    except (tf.errors.OpError, OSError) as error:
+        return f"the compiled op can't be loaded ({error}): {HOW} again."
+
+
+def not_loaded_reasons():
+    """Why the library can't be used: a list of sentences, empty if it can."""
+    return [loaded] if isinstance(loaded := load(), str) else []
+
+
+def instructions():
+    """The vector instructions that the loaded library uses on this processor."""
+    function = ctypes.CDLL(str(FOLDER / LIBRARY)).kpac_cpu_instructions
+    function.restype = ctypes.c_char_p
+    return function().decode()
+
+
+@functools.cache
+def warn_if_refused():
+    """Report a library that is there but can't be used, once."""
+    if (FOLDER / LIBRARY).exists():
+        for reason in not_loaded_reasons():
+            warnings.warn(f"keras_pac runs its portable code: {reason}", stacklevel=2)
+
+
+def _versions():
+    import keras_pac
+
+    return {
+        "tensorflow": importlib.metadata.version("tensorflow"),
+        "keras_pac": keras_pac.__version__,
+    }

@@ -84,7 +84,7 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, const A* a, int64_t 
   for (int64_t column = 0; column < columns; column += kPanel<A>) {
     const bool narrow = columns - column <= kLanes<A>;
     const A* panel = b + column / kPanel<A> * panel_stride;
-    for (int64_t k = 0; k == 0 || k < depth; k += kDepth) {  // without depth, C becomes 0
+    for (int64_t k = 0; k < depth; k += kDepth) {
       for (int64_t block = 0; block < blocks; ++block) {
         const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
         const auto run = narrow ? block_of<A, order, 1>(count) : block_of<A, order, 2>(count);

@@ -180,6 +180,11 @@ extern "C" __attribute__((visibility("default"))) kpac_status kpac_check(
         if (sizes->channel_wise && sizes->guide_channels < 1) {
           return error.fail("guide_channels must be at least 1");
         }
+        if (inputs->valid_mask != nullptr &&
+            !countable(error, "valid_mask",
+                       {sizes->batch, sizes->input_size[0], sizes->input_size[1], 1, 1})) {
+          return false;
+        }
         return check_guide(error, *sizes, *inputs);
       case KPAC_WINDOWED_SUM:
       case KPAC_WINDOWED_SUM_GRADIENT:

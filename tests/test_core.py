@@ -65,20 +65,20 @@ def check(*processes, instructions):
 
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 def test_random_problems(drivers, instructions):
-    process = start(drivers / "fuzz", 0, 600, instructions=instructions)
+    process = start(drivers / "fuzz", 0, 2000, instructions=instructions)
     (printed,) = check(process, instructions=instructions)
-    assert printed.startswith("600 problems") and " 0 failures" in printed
+    assert printed.startswith("2000 problems") and " 0 failures" in printed
 
 
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 def test_threads_change_no_bit(drivers, instructions):
-    process = start(drivers / "fuzz", 10**6, 150, "--threads", instructions=instructions)
+    process = start(drivers / "fuzz", 10**6, 500, "--threads", instructions=instructions)
     check(process, instructions=instructions)
 
 
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 def test_every_element_by_finite_differences(drivers, instructions):
-    process = start(drivers / "fuzz", 0, 300, "--differences", instructions=instructions)
+    process = start(drivers / "fuzz", 0, 1000, "--differences", instructions=instructions)
     check(process, instructions=instructions)
 
 

@@ -80,7 +80,7 @@ inline Number difference(const kpac_sizes& s, const Inputs& in, const Meeting& a
   return s.asymmetric ? positive_part(d) : d;
 }
 
-// All intermediate results of the adapting kernel. `values` is V; i, t, v index (pixel, tap, value).
+// All intermediate results of the adapting kernel. `values` is V; index(i, t, v).
 struct AdaptingKernel {
   int64_t taps, values;
   Numbers distance, raw, kernel;  // s, k and K

@@ -93,7 +93,6 @@ def test_sanitizers_report_nothing(sanitized, instructions):
     check(*processes, instructions=instructions)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 def test_more_than_2_to_the_31_pixels(drivers, instructions):
     check(start(drivers / "huge", instructions=instructions), instructions=instructions)

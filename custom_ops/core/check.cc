@@ -11,6 +11,7 @@ namespace {
 constexpr int64_t kMaxPadding = int64_t{1} << 40;
 constexpr int64_t kMaxCoordinate = int64_t{1} << 62;
 constexpr int64_t kMaxBytes = int64_t{1} << 60;
+constexpr int64_t kMaxTaps = int64_t{1} << 20;  // a plan lists them
 
 struct Error {
   char* text;
@@ -104,8 +105,8 @@ bool check_sizes(const Error& error, kpac_function function, const kpac_sizes& s
   }
   if (!check_axis(error, s, 0) || !check_axis(error, s, 1)) return false;
   int64_t taps;
-  if (!multiply(s.kernel_size[0], s.kernel_size[1], INT32_MAX, &taps)) {
-    return error.fail("a window must have less than 2^31 taps, received %" PRId64 " x %" PRId64,
+  if (!multiply(s.kernel_size[0], s.kernel_size[1], kMaxTaps, &taps)) {
+    return error.fail("a window must have at most 2^20 taps, received %" PRId64 " x %" PRId64,
                       s.kernel_size[0], s.kernel_size[1]);
   }
   const bool sum = function == KPAC_WINDOWED_SUM || function == KPAC_WINDOWED_SUM_GRADIENT;
@@ -178,6 +179,11 @@ extern "C" __attribute__((visibility("default"))) kpac_status kpac_check(
       case KPAC_ADAPTING_KERNEL_GRADIENT:
         if (sizes->channel_wise && sizes->guide_channels < 1) {
           return error.fail("guide_channels must be at least 1");
+        }
+        if (inputs->valid_mask != nullptr &&
+            !countable(error, "valid_mask",
+                       {sizes->batch, sizes->input_size[0], sizes->input_size[1], 1, 1})) {
+          return false;
         }
         return check_guide(error, *sizes, *inputs);
       case KPAC_WINDOWED_SUM:

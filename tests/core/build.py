@@ -1,7 +1,7 @@
 """Builds the test drivers of the core: `python tests/core/build.py FOLDER [--sanitize]`.
 
-They are linked with every CPU source of the core, compiled with the flags that the op gets, and
-with nothing else. The environment variable CXX names another compiler than g++.
+They are linked with every CPU source of the core, compiled for the instruction sets that the op
+has, and with nothing else. The environment variable CXX names another compiler than g++.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def instruction_sets():
 
 
 def build(folder, sanitize=False):
-    """Build the drivers into `folder`; returns their paths by name."""
+    """Build the drivers into `folder`."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     flags = [*FLAGS, *(SANITIZED if sanitize else OPTIMIZED)]
@@ -70,7 +70,6 @@ def build(folder, sanitize=False):
         list(pool.map(compile_one, steps))
     for name in DRIVERS:
         _run([*compiler(), *flags, folder / f"{name}.o", *core, "-o", folder / name])
-    return {name: folder / name for name in DRIVERS}
 
 
 def _run(command):
@@ -84,5 +83,4 @@ if __name__ == "__main__":
     parser.add_argument("folder")
     parser.add_argument("--sanitize", action="store_true")
     arguments = parser.parse_args()
-    for path in build(arguments.folder, arguments.sanitize).values():
-        print(path)
+    build(arguments.folder, arguments.sanitize)

@@ -113,8 +113,8 @@ std::string try_invalid(Random& random, const Problem& p, const char* rule) {
 Limits draw_limits(Random& random) {
   Limits limits;
   const double kind = random.uniform(0, 1);
-  if (kind < 0.1) limits = {3e5, true};
-  if (kind < 0.005) limits = {3e6, true};
+  if (kind < 0.15) limits = {4e5, true};
+  if (kind < 0.01) limits = {4e6, true};
   return limits;
 }
 

@@ -77,12 +77,13 @@ kpac_sizes corner_sizes(int64_t batch, int64_t rows, int64_t columns) {
   }
   s.type = KPAC_FLOAT16;
   s.kind = KPAC_INVERSE;
-  s.filter = KPAC_FULL;
   return s;
 }
 
-void try_corners(int64_t batch, int64_t rows, int64_t columns) {
-  const kpac_sizes s = corner_sizes(batch, rows, columns);
+// Of one channel, where a full and a shared filter are the same, as is a channel-wise K.
+void try_corners(kpac_filter filter, int64_t batch, int64_t rows, int64_t columns) {
+  kpac_sizes s = corner_sizes(batch, rows, columns);
+  s.filter = filter;
   const int64_t pixels = batch * rows * columns, taps = reference::taps(s);
   const int64_t outputs = reference::pixels(s, s.output_size);
   uint16_t* const x = reserve(pixels);
@@ -136,6 +137,7 @@ void try_corners(int64_t batch, int64_t rows, int64_t columns) {
   compare("gradient of alpha", dalpha.get(0), alpha_gradient);
 
   const Buffer adapting(KPAC_FLOAT16, taps * outputs);
+  s.channel_wise = filter == KPAC_SHARED;
   kpac_inputs guide_inputs = inputs;
   guide_inputs.x = guide_inputs.kernel = guide_inputs.bias = nullptr;
   const Buffer space(KPAC_FLOAT16, kpac_cpu_workspace(KPAC_ADAPTING_KERNEL, &s, &guide_inputs,
@@ -154,10 +156,12 @@ void try_corners(int64_t batch, int64_t rows, int64_t columns) {
 }  // namespace
 
 int main() {
-  try_corners(1, 70000, 40000);
-  try_corners(3, 40000, 30000);   // each image has an index that fits, the batch has not
-  try_corners(1, 3000000000, 1);  // one axis alone
-  try_corners(1, 1, 3000000000);
+  for (kpac_filter filter : {KPAC_FULL, KPAC_SHARED}) {
+    try_corners(filter, 1, 70000, 40000);
+    try_corners(filter, 3, 40000, 30000);   // each image has an index that fits, the batch has not
+    try_corners(filter, 1, 3000000000, 1);  // one axis alone
+    try_corners(filter, 1, 1, 3000000000);
+  }
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   std::printf("largest relative difference %.1e, peak memory %ld MiB; %s instructions\n",

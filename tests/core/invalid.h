@@ -9,6 +9,7 @@
 namespace fuzz {
 
 constexpr int64_t kLargestPadding = int64_t{1} << 40;
+constexpr int64_t kLargestWindow = int64_t{1} << 20;  // taps
 constexpr long double kLargestTensor = 0x1p60L;  // bytes
 constexpr long double kLargestCoordinate = 0x1p62L;
 
@@ -19,8 +20,9 @@ inline const char* broken_pointer_rule(const Problem& p) {
   if (p.sum && s.filter != KPAC_POOLING && !p.has[KERNEL]) return "the filter is missing";
   if (p.sum && s.filter == KPAC_POOLING && p.has[KERNEL]) return "pooling has no filter";
   if (needs_guide && !p.has[GUIDE]) return "there is neither a guide nor K";
-  if (needs_guide && s.kind == KPAC_INVERSE && !p.has[ALPHA]) return "alpha is missing";
-  if (needs_guide && s.kind == KPAC_INVERSE && !p.has[EXPONENT]) return "exponent is missing";
+  for (int input : {ALPHA, EXPONENT})
+    if (needs_guide && p.has[input] != (s.kind == KPAC_INVERSE))
+      return "alpha and exponent belong to the inverse kernel";
   if (!p.sum) return nullptr;
   if (s.channel_wise && s.filter == KPAC_FULL) return "a full filter has no K per channel";
   if (needs_guide && s.channel_wise) return "K per channel is not computed in the same pass";
@@ -45,12 +47,14 @@ inline const char* broken_range_rule(const Problem& p) {
     if (s.input_size[axis] < 0 || s.output_size[axis] < 0) return "a negative size";
     if (p.kernel_from_guide() && s.guide_size[axis] < 0) return "a negative guide_size";
     if (s.kernel_size[axis] < 1 || s.kernel_size[axis] % 2 == 0) return "kernel_size";
+    if (s.kernel_size[axis] > kLargestWindow) return "too large a window";
     if (s.strides[axis] < 1 || s.dilation[axis] < 1 || s.input_dilation[axis] < 1)
       return "strides or dilations below 1";
     if (s.strides[axis] > 1 && s.input_dilation[axis] > 1) return "strides with input_dilation";
     for (int64_t padding : {s.padding[axis], p.kernel_from_guide() ? s.guide_padding[axis] : 0})
       if (padding < -kLargestPadding || padding > kLargestPadding) return "padding";
   }
+  if (s.kernel_size[0] * s.kernel_size[1] > kLargestWindow) return "too large a window";
   return nullptr;
 }
 

@@ -16,8 +16,9 @@ namespace fuzz {
 // In the order of kpac_inputs.
 enum Input { X, ADAPTING_KERNEL, GUIDE, CENTER, VALID_MASK, ALPHA, EXPONENT, KERNEL, BIAS, INPUTS };
 
-constexpr const char* kInputNames[INPUTS] = {"x",     "adapting_kernel", "guide",  "center", "valid_mask",
-                                             "alpha", "exponent",        "kernel", "bias"};
+constexpr const char* kInputNames[INPUTS] = {"x",          "adapting_kernel", "guide",
+                                             "center",     "valid_mask",      "alpha",
+                                             "exponent",   "kernel",          "bias"};
 
 struct Problem {
   uint64_t seed = 0;

@@ -70,12 +70,13 @@ inline void draw_window(Random& random, const Limits& limits, kpac_sizes* s) {
 inline void draw_sizes(Random& random, const Limits& limits, kpac_sizes* s) {
   s->batch = random.pick({1, 1, 1, 2, 3});
   if (random.chance(0.03)) s->batch = 0;
-  const bool as_layers = random.chance(0.7);
+  const bool as_layers = random.chance(0.7), tall = limits.wide && random.chance(0.1);
   for (int axis = 0; axis < 2; ++axis) {
     int64_t& in = s->input_size[axis];
     in = random.between(1, limits.tiny ? 4 : 12);
     if (random.chance(0.1)) in = random.pick({1, 13, 17, 19, 23});
-    if (limits.wide && random.chance(axis ? 0.7 : 0.1)) in = random.between(20, 150);
+    if (limits.wide && random.chance(axis ? 0.7 : 0.25)) in = random.between(20, 150);
+    if (tall) in = axis ? random.between(1, 3) : random.between(150, 400);
     if (limits.tiny) in = std::min<int64_t>(in, 5);
     const int64_t reach = (s->kernel_size[axis] - 1) * s->dilation[axis];
     s->padding[axis] = random.chance(0.6) ? reach / 2 : random.between(-3, reach + 3);
@@ -96,9 +97,16 @@ inline void draw_sizes(Random& random, const Limits& limits, kpac_sizes* s) {
     if (random.chance(0.02)) s->output_size[axis] = 0;
     if (random.chance(0.02)) s->input_size[axis] = 0;
     if (random.chance(0.02)) s->guide_size[axis] = 0;
-    const int64_t far = random.pick({-1, 1}) * (int64_t{1} << random.between(8, 40));
-    if (random.chance(0.02)) s->padding[axis] = far;
-    if (random.chance(0.02)) s->guide_padding[axis] = far;
+    const int64_t far = int64_t{1} << random.between(8, 40), sign = random.pick({-1, 1});
+    if (random.chance(0.02)) s->padding[axis] = sign * far;
+    if (random.chance(0.02)) s->guide_padding[axis] = sign * far;
+    if (random.chance(0.02)) s->dilation[axis] = far;
+    if (random.chance(0.02)) (s->strides[axis] > 1 ? s->strides : s->input_dilation)[axis] = far;
+  }
+  // Without outputs nothing may take time or memory in proportion to an axis.
+  for (int axis = 0; axis < 2; ++axis) {
+    const bool empty = s->batch == 0 || s->output_size[1 - axis] == 0;
+    if (empty && random.chance(0.3)) s->output_size[axis] = int64_t{1} << random.between(8, 27);
   }
 }
 
@@ -115,6 +123,7 @@ inline void draw_options(Random& random, Problem* p) {
     if (p->has[ADAPTING_KERNEL] && s.filter != KPAC_FULL) s.channel_wise = random.chance(0.5);
   } else {
     s.filter = KPAC_POOLING;
+    s.input_channels = random.between(0, 2);  // not used
     s.channel_wise = random.chance(0.3);
     s.normalize = random.chance(0.35);
     p->has[VALID_MASK] = random.chance(0.35);
@@ -125,7 +134,7 @@ inline void draw_options(Random& random, Problem* p) {
     p->has[CENTER] = random.chance(0.4);
     p->has[ALPHA] = p->has[EXPONENT] = s.kind == KPAC_INVERSE;
   } else {
-    s.guide_channels = 1;
+    s.guide_channels = random.between(0, 2);  // not used
   }
   const double share = random.pick({0, 5, 10, 10, 10}) / 10.0;
   for (int input = 0; input < INPUTS; ++input)
@@ -153,11 +162,13 @@ inline Problem draw_problem(Random& random, const Limits& limits) {
 inline std::vector<double> draw_values(Random& random, const Problem& p, int input) {
   std::vector<double> values(elements(p, input));
   const double channels = p.sizes.channel_wise ? 1 : static_cast<double>(p.sizes.guide_channels);
-  const double guide_scale = random.uniform(0.5, 2) / std::sqrt(channels);
+  const double guide_scale = random.uniform(0.5, 2) / std::sqrt(std::max(channels, 1.0));
+  const bool fractions = random.chance(0.2);  // in a valid_mask
   for (double& value : values) {
     value = random.uniform(-1, 1);
     if (input == GUIDE || input == CENTER) value *= guide_scale;
-    if (input == VALID_MASK) value = random.chance(0.6);
+    if (input == VALID_MASK)
+      value = random.chance(0.4) ? 0 : fractions ? random.uniform(0.1, 1) : 1;
     // Far enough from a sum of K that is zero, where normalizing is ill-conditioned.
     if (input == ALPHA) value = random.uniform(0.1, 1);
     if (input == EXPONENT) value = random.uniform(-1.5, 1.5);

@@ -54,6 +54,7 @@ inline int64_t pixel_index(int64_t image, const int64_t size[2], int64_t row, in
 template <typename Visit>
 void for_each_meeting(const kpac_sizes& s, Visit visit) {
   const int64_t middle[2] = {s.kernel_size[0] / 2, s.kernel_size[1] / 2};
+  if (pixels(s, s.output_size) == 0) return;
   for (int64_t image = 0; image < s.batch; ++image)
     for (int64_t row = 0; row < s.output_size[0]; ++row)
       for (int64_t column = 0; column < s.output_size[1]; ++column)
@@ -79,7 +80,7 @@ inline Number difference(const kpac_sizes& s, const Inputs& in, const Meeting& a
   return s.asymmetric ? positive_part(d) : d;
 }
 
-// All intermediate results of the adapting kernel. `values` is V; i, t, v index (pixel, tap, value).
+// All intermediate results of the adapting kernel. `values` is V; index(i, t, v).
 struct AdaptingKernel {
   int64_t taps, values;
   Numbers distance, raw, kernel;  // s, k and K

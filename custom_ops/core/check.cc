@@ -1,0 +1,190 @@
+// What every function relies on, stated as rules with the value that broke them.
+#include <cinttypes>
+#include <cstdarg>
+#include <cstdio>
+#include <initializer_list>
+
+#include "keras_pac.h"
+
+namespace {
+
+constexpr int64_t kMaxPadding = int64_t{1} << 40;
+constexpr int64_t kMaxCoordinate = int64_t{1} << 62;
+constexpr int64_t kMaxBytes = int64_t{1} << 60;
+
+struct Error {
+  char* text;
+  size_t size;
+
+  __attribute__((format(printf, 2, 3))) bool fail(const char* format, ...) const {
+    if (text != nullptr && size > 0) {
+      va_list arguments;
+      va_start(arguments, format);
+      vsnprintf(text, size, format, arguments);
+      va_end(arguments);
+    }
+    return false;
+  }
+};
+
+bool multiply(int64_t a, int64_t b, int64_t limit, int64_t* product) {
+  return !__builtin_mul_overflow(a, b, product) && *product <= limit;
+}
+
+// The bytes of a tensor must be countable, with room for sums of such counts.
+bool countable(const Error& error, const char* name, const int64_t (&shape)[5]) {
+  int64_t bytes = 8;
+  for (int64_t size : shape) {
+    if (size == 0) return true;
+  }
+  for (int64_t size : shape) {
+    if (!multiply(bytes, size, kMaxBytes, &bytes)) {
+      return error.fail("`%s` would have more than 2^60 bytes: shape (%" PRId64 ", %" PRId64
+                        ", %" PRId64 ", %" PRId64 ", %" PRId64 ")",
+                        name, shape[0], shape[1], shape[2], shape[3], shape[4]);
+    }
+  }
+  return true;
+}
+
+bool check_axis(const Error& error, const kpac_sizes& s, int axis) {
+  const char* name = axis == 0 ? "rows" : "columns";
+  const struct {
+    const char* name;
+    int64_t value, minimum;
+  } sizes[] = {
+      {"input_size", s.input_size[axis], 0},         {"guide_size", s.guide_size[axis], 0},
+      {"output_size", s.output_size[axis], 0},       {"kernel_size", s.kernel_size[axis], 1},
+      {"strides", s.strides[axis], 1},               {"dilation", s.dilation[axis], 1},
+      {"input_dilation", s.input_dilation[axis], 1},
+  };
+  for (const auto& size : sizes) {
+    if (size.value < size.minimum) {
+      return error.fail("%s must be at least %" PRId64 ", received %" PRId64 " (%s)", size.name,
+                        size.minimum, size.value, name);
+    }
+  }
+  if (s.kernel_size[axis] % 2 == 0) {
+    return error.fail("kernel_size must be odd, received %" PRId64 " (%s)", s.kernel_size[axis],
+                      name);
+  }
+  if (s.strides[axis] > 1 && s.input_dilation[axis] > 1) {
+    return error.fail("strides and input_dilation must not both be above 1, received %" PRId64
+                      " and %" PRId64 " (%s)",
+                      s.strides[axis], s.input_dilation[axis], name);
+  }
+  for (int64_t padding : {s.padding[axis], s.guide_padding[axis]}) {
+    if (padding < -kMaxPadding || padding > kMaxPadding) {
+      return error.fail("padding must lie within 2^40, received %" PRId64 " (%s)", padding, name);
+    }
+  }
+  int64_t last_output, last_tap, last_input;
+  if (!multiply(s.output_size[axis], s.strides[axis], kMaxCoordinate / 4, &last_output) ||
+      !multiply(s.kernel_size[axis], s.dilation[axis], kMaxCoordinate / 4, &last_tap) ||
+      !multiply(s.input_size[axis], s.input_dilation[axis], kMaxCoordinate / 4, &last_input)) {
+    return error.fail("no coordinate may lie beyond 2^60 (%s)", name);
+  }
+  return true;
+}
+
+bool check_sizes(const Error& error, kpac_function function, const kpac_sizes& s) {
+  if (s.batch < 0) return error.fail("batch must be at least 0, received %" PRId64, s.batch);
+  const struct {
+    const char* name;
+    int32_t value, last;
+  } options[] = {
+      {"type", s.type, KPAC_FLOAT64},     {"kind", s.kind, KPAC_INVERSE},
+      {"filter", s.filter, KPAC_FULL},    {"asymmetric", s.asymmetric, 1},
+      {"channel_wise", s.channel_wise, 1}, {"normalize", s.normalize, 1},
+  };
+  for (const auto& option : options) {
+    if (option.value < 0 || option.value > option.last) {
+      return error.fail("%s must be 0 to %d, received %d", option.name, option.last, option.value);
+    }
+  }
+  if (!check_axis(error, s, 0) || !check_axis(error, s, 1)) return false;
+  int64_t taps;
+  if (!multiply(s.kernel_size[0], s.kernel_size[1], INT32_MAX, &taps)) {
+    return error.fail("a window must have less than 2^31 taps, received %" PRId64 " x %" PRId64,
+                      s.kernel_size[0], s.kernel_size[1]);
+  }
+  const bool sum = function == KPAC_WINDOWED_SUM || function == KPAC_WINDOWED_SUM_GRADIENT;
+  if (sum && (s.input_channels < 1 || s.output_channels < 1)) {
+    return error.fail("channels must be at least 1, received %" PRId64 " and %" PRId64,
+                      s.input_channels, s.output_channels);
+  }
+  if (sum && s.filter != KPAC_FULL && s.input_channels != s.output_channels) {
+    return error.fail("without a full filter input_channels and output_channels must be equal, "
+                      "received %" PRId64 " and %" PRId64,
+                      s.input_channels, s.output_channels);
+  }
+  const int64_t values = !s.channel_wise ? 1 : sum ? s.input_channels : s.guide_channels;
+  if (sum) {
+    if (!countable(error, "x",
+                   {s.batch, s.input_size[0], s.input_size[1], s.input_channels, 1}) ||
+        !countable(error, "y",
+                   {s.batch, s.output_size[0], s.output_size[1], s.output_channels, 1}) ||
+        !countable(error, "kernel", {taps, s.input_channels, s.output_channels, 1, 1})) {
+      return false;
+    }
+  }
+  return countable(error, "adapting_kernel",
+                   {s.batch, s.output_size[0], s.output_size[1], taps, values});
+}
+
+bool check_guide(const Error& error, const kpac_sizes& s, const kpac_inputs& in) {
+  if (in.guide == nullptr) return error.fail("a guide or an adapting kernel is needed");
+  if (s.guide_channels < 1) {
+    return error.fail("guide_channels must be at least 1, received %" PRId64, s.guide_channels);
+  }
+  const bool inverse = s.kind == KPAC_INVERSE;
+  if (inverse != (in.alpha != nullptr) || inverse != (in.exponent != nullptr)) {
+    return error.fail("the inverse kernel needs alpha and exponent, the gaussian takes neither");
+  }
+  return countable(error, "guide",
+                   {s.batch, s.guide_size[0], s.guide_size[1], s.guide_channels, 1});
+}
+
+bool check_windowed_sum(const Error& error, const kpac_sizes& s, const kpac_inputs& in) {
+  if (in.x == nullptr) return error.fail("x is needed");
+  if ((s.filter != KPAC_POOLING) != (in.kernel != nullptr)) {
+    return error.fail("a full or shared filter needs a kernel, pooling takes none");
+  }
+  if (in.valid_mask != nullptr || s.normalize) {
+    return error.fail("valid_mask and normalize belong to the adapting kernel");
+  }
+  if (s.channel_wise && (s.filter == KPAC_FULL || in.adapting_kernel == nullptr)) {
+    return error.fail("channel_wise needs a given adapting kernel, and no full filter");
+  }
+  if (in.adapting_kernel == nullptr) return check_guide(error, s, in);
+  if (in.guide != nullptr || in.center != nullptr || in.alpha != nullptr ||
+      in.exponent != nullptr) {
+    return error.fail("with a given adapting kernel there must be no guide");
+  }
+  return true;
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) kpac_status kpac_check(
+    kpac_function function, const kpac_sizes* sizes, const kpac_inputs* inputs, char* text,
+    size_t text_size) {
+  const Error error{text, text_size};
+  const auto check = [&] {
+    if (sizes == nullptr || inputs == nullptr) return error.fail("sizes and inputs are needed");
+    if (!check_sizes(error, function, *sizes)) return false;
+    switch (function) {
+      case KPAC_ADAPTING_KERNEL:
+      case KPAC_ADAPTING_KERNEL_GRADIENT:
+        if (sizes->channel_wise && sizes->guide_channels < 1) {
+          return error.fail("guide_channels must be at least 1");
+        }
+        return check_guide(error, *sizes, *inputs);
+      case KPAC_WINDOWED_SUM:
+      case KPAC_WINDOWED_SUM_GRADIENT:
+        return check_windowed_sum(error, *sizes, *inputs);
+    }
+    return error.fail("unknown function %d", static_cast<int>(function));
+  };
+  return check() ? KPAC_OK : KPAC_INVALID;
+}

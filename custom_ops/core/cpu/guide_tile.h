@@ -1,0 +1,283 @@
+// The adapting kernel of one tile, tap by tap, and its gradient.
+//
+// A tile has every guide channel as a plane of its own, so that a vector holds one channel of
+// neighbouring pixels and no sum runs across a vector.
+#pragma once
+
+#include <cmath>
+
+#include "plan.h"
+
+namespace kpac {
+namespace KPAC_ISA {
+
+template <typename A>
+constexpr A kInverseEpsilon = static_cast<A>(1e-4);
+
+// The guide as the kernel of a problem sees it.
+template <typename T>
+struct Guide {
+  using A = Wide<T>;
+  const T* guide;
+  const T* center;  // or the guide itself
+  int64_t height, width, channels;
+  kpac_kind kind;
+  bool asymmetric;
+  A alpha, exponent;  // of the inverse kernel that is not channel-wise
+};
+
+// What a worker keeps of a tile.
+template <typename A>
+struct GuideScratch {
+  A* planes;            // [channel][packed row][packed column]
+  A* center;            // [channel][row][column]
+  A* planes_gradient;   // the same, where gradients are wanted
+  A* center_gradient;
+  int64_t plane;  // elements between channels
+
+  void take(Arena& arena, const Plan& plan, bool gradients) {
+    // Vectors may reach beyond the last pixel of a row, and of all.
+    plane = round_up(plan.largest_planes + 2 * kLanes<A>, kLanes<A>);
+    const int64_t channels = kPlanes;
+    planes = arena.take<A>(channels * plane);
+    center = arena.take<A>(channels * kTileRows * kTileColumns);
+    planes_gradient = gradients ? arena.take<A>(channels * plane) : nullptr;
+    center_gradient = gradients ? arena.take<A>(channels * kTileRows * kTileColumns) : nullptr;
+  }
+};
+
+// Calls use(position in the tile, pixels, guide row, guide column) for runs of packed pixels of
+// one row; the guide columns of a run are guide_step apart. A run may leave the guide.
+template <typename Use>
+void for_each_packed_run(const Tile& tile, const Use& use) {
+  const Packing &rows = tile.rows->packing, &columns = tile.columns->packing;
+  const int64_t row_step = tile.rows->lattice.guide_step;
+  const int64_t column_step = tile.columns->lattice.guide_step;
+  for (const auto& row_group : rows.groups) {
+    const int64_t row_count = row_group.extent - (rows.outputs - tile.height);
+    for (int64_t r = 0; r < row_count; ++r) {
+      const int64_t row = row_group.first + (tile.row + r) * row_step;
+      for (const auto& group : columns.groups) {
+        use((row_group.offset + r) * columns.extent + group.offset,
+            group.extent - (columns.outputs - tile.width), row,
+            group.first + tile.column * column_step);
+      }
+    }
+  }
+}
+
+// The part [first, last) of `count` pixels from `start` on, `step` apart, that is inside.
+inline void clip(int64_t start, int64_t step, int64_t count, int64_t size, int64_t* first,
+                 int64_t* last) {
+  *first = start >= 0 ? 0 : std::min(count, ceil_divide(-start, step));
+  *last = start >= size ? 0 : std::min(count, ceil_divide(size - start, step));
+  *last = std::max(*first, *last);
+}
+
+// Copies `count` pixels of an image row (height, width, channels), zero outside, to planes.
+template <typename T>
+void to_planes(const T* image, int64_t height, int64_t width, int64_t all_channels, int64_t row,
+               int64_t column, int64_t step, int64_t count, int64_t channels, Wide<T>* to,
+               int64_t plane) {
+  int64_t first = 0, last = 0;
+  if (row >= 0 && row < height) clip(column, step, count, width, &first, &last);
+  for (int64_t c = 0; c < channels; ++c) {
+    Wide<T>* out = to + c * plane;
+    for (int64_t i = 0; i < first; ++i) out[i] = 0;
+    if (first < last) {
+      const T* in = image + (row * width + column + first * step) * all_channels + c;
+      for (int64_t i = first; i < last; ++i, in += step * all_channels) out[i] = widen(*in);
+    }
+    for (int64_t i = last; i < count; ++i) out[i] = 0;
+  }
+}
+
+// Adds planes to an image row, leaving out what lies outside.
+template <typename A>
+void add_from_planes(A* image, int64_t height, int64_t width, int64_t all_channels, int64_t row,
+                     int64_t column, int64_t step, int64_t count, int64_t channels, const A* from,
+                     int64_t plane) {
+  if (row < 0 || row >= height) return;
+  int64_t first, last;
+  clip(column, step, count, width, &first, &last);
+  for (int64_t i = first; i < last; ++i) {
+    A* out = image + (row * width + column + i * step) * all_channels;
+    for (int64_t c = 0; c < channels; ++c) out[c] += from[c * plane + i];
+  }
+}
+
+template <typename T>
+void pack_guide(const Guide<T>& guide, const Tile& tile, int64_t first_channel, int64_t channels,
+                const GuideScratch<Wide<T>>& scratch) {
+  const int64_t image = tile.image * guide.height * guide.width * guide.channels + first_channel;
+  for_each_packed_run(tile, [&](int64_t position, int64_t count, int64_t row, int64_t column) {
+    to_planes(guide.guide + image, guide.height, guide.width, guide.channels, row, column,
+              tile.columns->lattice.guide_step, count, channels, scratch.planes + position,
+              scratch.plane);
+  });
+  for (int64_t m = 0; m < tile.height; ++m) {
+    to_planes(guide.center + image, guide.height, guide.width, guide.channels, tile.center_row(m),
+              tile.center_column(0), tile.columns->lattice.guide_step, tile.width, channels,
+              scratch.center + m * tile.stride, tile.plane());
+    // Vectors reach beyond the last pixel; there nothing may be that 0 times is not 0.
+    for (int64_t c = 0; c < channels; ++c) {
+      Wide<T>* center = scratch.center + c * tile.plane() + m * tile.stride;
+      std::fill(center + tile.width, center + tile.stride, Wide<T>{0});
+    }
+  }
+}
+
+template <typename A>
+inline Vector<A> difference(Vector<A> neighbor, Vector<A> center, bool asymmetric) {
+  const Vector<A> d = neighbor - center;
+  return asymmetric ? (d < 0 ? Vector<A>{} : d) : d;  // NaN stays NaN
+}
+
+// Adds the squared differences over `channels` planes to [vectors] sums.
+template <typename A, int vectors>
+inline void add_squares(const A* planes, int64_t plane, const A* center, int64_t center_plane,
+                        int64_t channels, bool asymmetric, A* sums) {
+  Vector<A> total[vectors];
+  for (int v = 0; v < vectors; ++v) total[v] = load(sums + v * kLanes<A>);
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int v = 0; v < vectors; ++v) {
+      const Vector<A> d = difference<A>(load(planes + c * plane + v * kLanes<A>),
+                                        load(center + c * center_plane + v * kLanes<A>),
+                                        asymmetric);
+      total[v] += d * d;
+    }
+  }
+  for (int v = 0; v < vectors; ++v) store(sums + v * kLanes<A>, total[v]);
+}
+
+// sums[tap][row][column] = squared distance of the features, over all channels.
+template <typename T>
+void squared_distances(const Guide<T>& guide, const Tile& tile,
+                       const GuideScratch<Wide<T>>& scratch, Wide<T>* sums) {
+  using A = Wide<T>;
+  std::fill(sums, sums + tile.taps() * tile.plane(), A{0});
+  const auto &rows = tile.rows->packing.position, &columns = tile.columns->packing.position;
+  for (int64_t channel = 0; channel < guide.channels; channel += kPlanes) {
+    const int64_t channels = std::min(kPlanes, guide.channels - channel);
+    pack_guide(guide, tile, channel, channels, scratch);
+    for (int64_t m = 0; m < tile.height; ++m) {
+      A* tap_sums = sums + m * tile.stride;
+      for (int64_t row : rows) {
+        for (int64_t column : columns) {
+          const A* planes = scratch.planes + (row + m) * tile.columns->packing.extent + column;
+          const A* center = scratch.center + m * tile.stride;
+          int64_t i = 0;
+          for (; i + 4 * kLanes<A> <= tile.stride; i += 4 * kLanes<A>) {
+            add_squares<A, 4>(planes + i, scratch.plane, center + i, tile.plane(), channels,
+                              guide.asymmetric, tap_sums + i);
+          }
+          for (; i < tile.stride; i += kLanes<A>) {
+            add_squares<A, 1>(planes + i, scratch.plane, center + i, tile.plane(), channels,
+                              guide.asymmetric, tap_sums + i);
+          }
+          tap_sums += tile.plane();
+        }
+      }
+    }
+  }
+}
+
+// Turns squared distances into k.
+template <typename A>
+void to_kernel(kpac_kind kind, A alpha, A exponent, int64_t count, A* values) {
+  if (kind == KPAC_GAUSSIAN) {
+    for (int64_t i = 0; i < count; i += kLanes<A>) {
+      store(values + i, exp_nonpositive(load(values + i) * static_cast<A>(-0.5)));
+    }
+  } else {
+    for (int64_t i = 0; i < count; ++i) {
+      values[i] = alpha + std::pow(values[i] + kInverseEpsilon<A>, exponent / 2);
+    }
+  }
+}
+
+template <typename T>
+void adapting_kernel_tile(const Guide<T>& guide, const Tile& tile,
+                          const GuideScratch<Wide<T>>& scratch, Wide<T>* kernel) {
+  squared_distances(guide, tile, scratch, kernel);
+  to_kernel(guide.kind, guide.alpha, guide.exponent, tile.taps() * tile.plane(), kernel);
+}
+
+// Turns the gradient by k into twice that by the squared distance s, and adds those by alpha and
+// exponent. `kernel` holds k for the gaussian kernel, s for the inverse one.
+template <typename A>
+void to_distance_gradient(kpac_kind kind, A exponent, int64_t count, const A* kernel, A* gradient,
+                          double* alpha_gradient, double* exponent_gradient) {
+  if (kind == KPAC_GAUSSIAN) {
+    for (int64_t i = 0; i < count; i += kLanes<A>) {
+      store(gradient + i, -load(kernel + i) * load(gradient + i));
+    }
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const A base = kernel[i] + kInverseEpsilon<A>, power = std::pow(base, exponent / 2);
+    *alpha_gradient += gradient[i];
+    *exponent_gradient += gradient[i] * std::log(base) / 2 * power;
+    gradient[i] *= exponent * power / base;
+  }
+}
+
+// Adds the gradient by the guide and the centre, given 2 ds (0 beyond the width of the tile), after
+// squared_distances of the same tile. Both gradients may be the same image.
+template <typename T>
+void add_guide_gradient(const Guide<T>& guide, const Tile& tile,
+                        const GuideScratch<Wide<T>>& scratch, const Wide<T>* weights,
+                        Wide<T>* guide_gradient, Wide<T>* center_gradient) {
+  using A = Wide<T>;
+  const auto &rows = tile.rows->packing.position, &columns = tile.columns->packing.position;
+  const int64_t image = tile.image * guide.height * guide.width * guide.channels;
+  const int64_t step = tile.columns->lattice.guide_step;
+  for (int64_t channel = 0; channel < guide.channels; channel += kPlanes) {
+    const int64_t channels = std::min(kPlanes, guide.channels - channel);
+    // If one pack holds all channels, it is still there from the kernel of this tile.
+    if (guide.channels > kPlanes) pack_guide(guide, tile, channel, channels, scratch);
+    std::fill(scratch.planes_gradient, scratch.planes_gradient + channels * scratch.plane, A{0});
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t m = 0; m < tile.height; ++m) {
+        const int64_t row_start = c * scratch.plane + m * tile.columns->packing.extent;
+        const int64_t center_start = c * tile.plane() + m * tile.stride;
+        for (int64_t i = 0; i < tile.stride; i += kLanes<A>) {
+          const Vector<A> center = load(scratch.center + center_start + i);
+          Vector<A> total{};
+          const A* weight = weights + m * tile.stride + i;
+          for (int64_t row : rows) {
+            const int64_t start = row_start + row * tile.columns->packing.extent + i;
+            for (int64_t column : columns) {
+              const Vector<A> d =
+                  load(weight) * difference<A>(load(scratch.planes + start + column), center,
+                                               guide.asymmetric);
+              A* out = scratch.planes_gradient + start + column;
+              store(out, load<A>(out) + d);
+              total -= d;
+              weight += tile.plane();
+            }
+          }
+          store(scratch.center_gradient + center_start + i, total);
+        }
+      }
+    }
+    if (guide_gradient != nullptr) {
+      for_each_packed_run(tile, [&](int64_t position, int64_t count, int64_t row, int64_t column) {
+        add_from_planes(guide_gradient + image + channel, guide.height, guide.width,
+                        guide.channels, row, column, step, count, channels,
+                        scratch.planes_gradient + position, scratch.plane);
+      });
+    }
+    if (center_gradient != nullptr) {
+      for (int64_t m = 0; m < tile.height; ++m) {
+        add_from_planes(center_gradient + image + channel, guide.height, guide.width,
+                        guide.channels, tile.center_row(m), tile.center_column(0), step,
+                        tile.width, channels, scratch.center_gradient + m * tile.stride,
+                        tile.plane());
+      }
+    }
+  }
+}
+
+}  // namespace KPAC_ISA
+}  // namespace kpac

@@ -42,7 +42,7 @@ def cuda_home(nvcc="nvcc"):
 
 def nvcc_flags(architectures):
     """Code for every architecture (80, 90, ...), and PTX of the last for later GPUs."""
-    flags = ["-O3", "-std=c++17", "-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall"]
+    flags = ["-O3", "-std=c++17", "-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas"]
     for architecture in architectures:
         flags += ["-gencode", f"arch=compute_{architecture},code=sm_{architecture}"]
     last = architectures[-1]

@@ -46,7 +46,7 @@ struct FilterProduct {
     return p;
   }
   int64_t blocks() const { return ranges * row_tiles * column_tiles; }
-  int64_t elements() const { return rows * sum.s.output_channels; }
+  KPAC_HD int64_t elements() const { return rows * sum.s.output_channels; }
 
   struct Row {
     Tap tap;

@@ -233,7 +233,14 @@ struct GatherProduct {
   }
 
   KPAC_HD void finish(int thread, Shared& shared, Registers&) const {
-    if (Mode == kKernelGradient) return finish_kernel(thread, shared);
+    if constexpr (Mode == kKernelGradient) {
+      finish_kernel(thread, shared);
+    } else {
+      finish_pixels(thread, shared);
+    }
+  }
+
+  KPAC_HD void finish_pixels(int thread, Shared& shared) const {
     for (int e = thread; e < kRows * N; e += kThreads) {
       int row = e / N;
       int64_t column = shared.column_tile * N + e % N;

@@ -185,8 +185,8 @@ class Case:
             received = decode(results[name], type_name)
             if expected.size == 0:
                 continue
-            # dalpha and dexponent sum over all pixels what comes out of rounded terms.
-            tolerance = TOLERANCES[self.type]
+            # dalpha and dexponent are sums over all pixels of terms of both signs, which cancel.
+            tolerance = TOLERANCES[self.type] * (20 if in_wide else 1)
             error = np.max(np.abs(received - expected)) / max(np.max(np.abs(expected)), 1e-2)
             if not error <= tolerance:
                 found.append(f"{name}: {error:.2e} > {tolerance:.0e}")

@@ -96,14 +96,17 @@ int64_t adapting_kernel_gradient(const kpac_sizes& s, const kpac_inputs& in, con
                                double* sums) {
       load_window(s, tile, static_cast<const T*>(upstream), scratch.gradient);
       squared_distances(guide, tile, scratch.guide, scratch.kernel);
+      const int64_t count = tile.taps() * tile.plane();
       if (counted.any()) {
-        const int64_t count = tile.taps() * tile.plane();
         to_kernel(guide.kind, guide.alpha, guide.exponent, count, scratch.kernel);
         find_counted(counted, tile, scratch.met, scratch.divisor);
         divide(s.normalize != 0, tile, scratch.met, scratch.kernel, scratch.divisor);
         divide_back(s.normalize != 0, tile, scratch.met, scratch.kernel, scratch.divisor,
                     scratch.gradient);
         squared_distances(guide, tile, scratch.guide, scratch.kernel);
+      }
+      if (guide.kind == KPAC_GAUSSIAN) {
+        to_kernel(guide.kind, guide.alpha, guide.exponent, count, scratch.kernel);
       }
       add_distance_gradient(guide, tile, scratch.guide, scratch.kernel, scratch.gradient,
                             guide_sums.sums, to_center, sums);

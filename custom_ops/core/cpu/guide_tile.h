@@ -40,9 +40,9 @@ struct GuideScratch {
     plane = round_up(plan.largest_planes + 2 * kLanes<A>, kLanes<A>);
     const int64_t channels = kPlanes;
     planes = arena.take<A>(channels * plane);
-    center = arena.take<A>(channels * kTileRows * kTileColumns);
+    center = arena.take<A>(channels * kTilePlane);
     planes_gradient = gradients ? arena.take<A>(channels * plane) : nullptr;
-    center_gradient = gradients ? arena.take<A>(channels * kTileRows * kTileColumns) : nullptr;
+    center_gradient = gradients ? arena.take<A>(channels * kTilePlane) : nullptr;
   }
 };
 
@@ -82,13 +82,29 @@ void to_planes(const T* image, int64_t height, int64_t width, int64_t all_channe
   int64_t first = 0, last = 0;
   if (row >= 0 && row < height) clip(column, step, count, width, &first, &last);
   for (int64_t c = 0; c < channels; ++c) {
-    Wide<T>* out = to + c * plane;
-    for (int64_t i = 0; i < first; ++i) out[i] = 0;
-    if (first < last) {
-      const T* in = image + (row * width + column + first * step) * all_channels + c;
-      for (int64_t i = first; i < last; ++i, in += step * all_channels) out[i] = widen(*in);
+    std::fill_n(to + c * plane, first, Wide<T>{0});
+    std::fill_n(to + c * plane + last, count - last, Wide<T>{0});
+  }
+  if (first >= last) return;
+  const T* from = image + (row * width + column) * all_channels;
+  int64_t i = first;
+  if constexpr (std::is_same<T, Wide<T>>::value) {
+    constexpr int lanes = kLanes<T>;
+    for (; channels == kPlanes && i + lanes <= last; i += lanes) {
+      for (int64_t c = 0; c < kPlanes; c += lanes) {
+        Vector<T> block[lanes];
+#pragma GCC unroll 16
+        for (int j = 0; j < lanes; ++j) block[j] = load(from + (i + j) * step * all_channels + c);
+        transpose<T>(block);
+#pragma GCC unroll 16
+        for (int j = 0; j < lanes; ++j) store(to + (c + j) * plane + i, block[j]);
+      }
     }
-    for (int64_t i = last; i < count; ++i) out[i] = 0;
+  }
+  for (; i < last; ++i) {
+    for (int64_t c = 0; c < channels; ++c) {
+      to[c * plane + i] = widen(from[i * step * all_channels + c]);
+    }
   }
 }
 
@@ -222,6 +238,56 @@ void to_distance_gradient(kpac_kind kind, A exponent, int64_t count, const A* ke
   }
 }
 
+// The gradients of some channels (planes), from the first on, at some vectors from i on of row m of
+// a tile. A vector of one tap overlaps that of the next, which reads what was just written: so many
+// channels and vectors are done in between that it has left the processor's store buffer.
+template <typename A, int channels, int vectors>
+void add_gradient_at(const Tile& tile, const GuideScratch<A>& scratch, const A* weights, int64_t m,
+                     int64_t i, int64_t first, bool asymmetric) {
+  constexpr int lanes = kLanes<A>;
+  Vector<A> totals[channels][vectors] = {};
+  const int64_t center = first * tile.plane() + m * tile.stride + i;
+  const A* weight = weights + m * tile.stride + i;
+  for (int64_t row : tile.rows->packing.position) {
+    for (int64_t column : tile.columns->packing.position) {
+      const int64_t start = first * scratch.plane +
+                            (row + m) * tile.columns->packing.extent + column + i;
+#pragma GCC unroll 16
+      for (int c = 0; c < channels; ++c) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) {
+          const int64_t at = start + c * scratch.plane + v * lanes;
+          const Vector<A> d =
+              load(weight + v * lanes) *
+              difference<A>(load(scratch.planes + at),
+                            load(scratch.center + center + c * tile.plane() + v * lanes),
+                            asymmetric);
+          store(scratch.planes_gradient + at, load<A>(scratch.planes_gradient + at) + d);
+          totals[c][v] -= d;
+        }
+      }
+      weight += tile.plane();
+    }
+  }
+  for (int c = 0; c < channels; ++c) {
+    for (int v = 0; v < vectors; ++v) {
+      store(scratch.center_gradient + center + c * tile.plane() + v * lanes, totals[c][v]);
+    }
+  }
+}
+
+template <typename A, int channels, int vectors>
+void add_row_gradient(const Tile& tile, const GuideScratch<A>& scratch, const A* weights, int64_t m,
+                      int64_t first, bool asymmetric) {
+  int64_t i = 0;
+  for (; i + vectors * kLanes<A> <= tile.stride; i += vectors * kLanes<A>) {
+    add_gradient_at<A, channels, vectors>(tile, scratch, weights, m, i, first, asymmetric);
+  }
+  for (; i < tile.stride; i += kLanes<A>) {
+    add_gradient_at<A, channels, 1>(tile, scratch, weights, m, i, first, asymmetric);
+  }
+}
+
 // Adds the gradient by the guide and the centre, given 2 ds (0 beyond the width of the tile), after
 // squared_distances of the same tile. Both gradients may be the same image.
 template <typename T>
@@ -229,7 +295,6 @@ void add_guide_gradient(const Guide<T>& guide, const Tile& tile,
                         const GuideScratch<Wide<T>>& scratch, const Wide<T>* weights,
                         Wide<T>* guide_gradient, Wide<T>* center_gradient) {
   using A = Wide<T>;
-  const auto &rows = tile.rows->packing.position, &columns = tile.columns->packing.position;
   const int64_t image = tile.image * guide.height * guide.width * guide.channels;
   const int64_t step = tile.columns->lattice.guide_step;
   for (int64_t channel = 0; channel < guide.channels; channel += kPlanes) {
@@ -237,28 +302,16 @@ void add_guide_gradient(const Guide<T>& guide, const Tile& tile,
     // If one pack holds all channels, it is still there from the kernel of this tile.
     if (guide.channels > kPlanes) pack_guide(guide, tile, channel, channels, scratch);
     std::fill(scratch.planes_gradient, scratch.planes_gradient + channels * scratch.plane, A{0});
-    for (int64_t c = 0; c < channels; ++c) {
-      for (int64_t m = 0; m < tile.height; ++m) {
-        const int64_t row_start = c * scratch.plane + m * tile.columns->packing.extent;
-        const int64_t center_start = c * tile.plane() + m * tile.stride;
-        for (int64_t i = 0; i < tile.stride; i += kLanes<A>) {
-          const Vector<A> center = load(scratch.center + center_start + i);
-          Vector<A> total{};
-          const A* weight = weights + m * tile.stride + i;
-          for (int64_t row : rows) {
-            const int64_t start = row_start + row * tile.columns->packing.extent + i;
-            for (int64_t column : columns) {
-              const Vector<A> d =
-                  load(weight) * difference<A>(load(scratch.planes + start + column), center,
-                                               guide.asymmetric);
-              A* out = scratch.planes_gradient + start + column;
-              store(out, load<A>(out) + d);
-              total -= d;
-              weight += tile.plane();
-            }
-          }
-          store(scratch.center_gradient + center_start + i, total);
-        }
+    for (int64_t m = 0; m < tile.height; ++m) {
+      int64_t c = 0;
+      for (; c + 16 <= channels; c += 16) {
+        add_row_gradient<A, 16, 1>(tile, scratch, weights, m, c, guide.asymmetric);
+      }
+      for (; c + 3 <= channels; c += 3) {
+        add_row_gradient<A, 3, 4>(tile, scratch, weights, m, c, guide.asymmetric);
+      }
+      for (; c < channels; ++c) {
+        add_row_gradient<A, 1, 4>(tile, scratch, weights, m, c, guide.asymmetric);
       }
     }
     if (guide_gradient != nullptr) {

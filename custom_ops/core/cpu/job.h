@@ -107,6 +107,11 @@ Counted<T> counted_of(const kpac_sizes& s, const kpac_inputs& in) {
           s.normalize != 0};
 }
 
+inline int64_t output_index(const kpac_sizes& s, const Tile& tile, int64_t m, int64_t p) {
+  return (tile.image * s.output_size[0] + tile.output_row(m)) * s.output_size[1] +
+         tile.output_column(p);
+}
+
 // Calls use(position in the tile, values of the whole window) for every output of a tile whose
 // tensor has `values` values an output.
 template <typename T, typename Use>
@@ -114,10 +119,7 @@ void for_each_output(const kpac_sizes& s, const Tile& tile, int64_t values, T* t
                      const Use& use) {
   for (int64_t m = 0; m < tile.height; ++m) {
     for (int64_t p = 0; p < tile.width; ++p) {
-      const int64_t output =
-          (tile.image * s.output_size[0] + tile.output_row(m)) * s.output_size[1] +
-          tile.output_column(p);
-      use(m * tile.stride + p, tensor + output * values);
+      use(m * tile.stride + p, tensor + output_index(s, tile, m, p) * values);
     }
   }
 }
@@ -157,15 +159,19 @@ void store_window(const kpac_sizes& s, const Tile& tile, const Wide<T>* planes, 
   });
 }
 
-// Zeroes what lies beyond the width of a tile in each row of its planes.
+// Zeroes what lies beyond the width of a tile in its planes.
 template <typename A>
 void clear_margin(const Tile& tile, A* planes) {
-  for (int64_t row = 0; row < tile.taps() * tile.height; ++row) {
-    std::fill(planes + row * tile.stride + tile.width, planes + (row + 1) * tile.stride, A{0});
+  for (int64_t tap = 0; tap < tile.taps(); ++tap) {
+    for (int64_t m = 0; m < tile.height; ++m) {
+      A* row = planes + tap * tile.plane() + m * tile.stride;
+      std::fill(row + tile.width, row + tile.stride, A{0});
+    }
+    std::fill_n(planes + (tap + 1) * tile.plane() - kPlanePadding, kPlanePadding, A{0});
   }
 }
 
-// Passes dL/dk (`gradient`) on, given the squared distances of the tile, just computed.
+// Passes dL/dk (`gradient`) on, given the tile's k if gaussian, else its squared distances.
 template <typename T>
 void add_distance_gradient(const Guide<T>& guide, const Tile& tile,
                            const GuideScratch<Wide<T>>& scratch, Wide<T>* distances,
@@ -173,11 +179,7 @@ void add_distance_gradient(const Guide<T>& guide, const Tile& tile,
                            double* exponent_sums) {
   const int64_t count = tile.taps() * tile.plane();
   clear_margin(tile, gradient);
-  if (guide.kind == KPAC_GAUSSIAN) {
-    to_kernel(guide.kind, guide.alpha, guide.exponent, count, distances);
-  } else {
-    clear_margin(tile, distances);
-  }
+  clear_margin(tile, distances);
   to_distance_gradient(guide.kind, guide.exponent, count, distances, gradient, &exponent_sums[0],
                        &exponent_sums[1]);
   clear_margin(tile, gradient);
@@ -197,11 +199,9 @@ void add_groups(const double* sums, int64_t groups, int64_t values, A* alpha, A*
   }
 }
 
-constexpr int64_t kTilePlane = kTileRows * kTileColumns;
-
 // How many groups: enough threads find work, and their sums stay small beside the images.
 inline int64_t most_groups(int64_t image_bytes, int64_t sums_bytes) {
-  return std::clamp<int64_t>(image_bytes / 16 / std::max<int64_t>(sums_bytes, 1), 8, 32);
+  return std::clamp<int64_t>(image_bytes / 16 / std::max<int64_t>(sums_bytes, 1), 6, 32);
 }
 
 }  // namespace KPAC_ISA

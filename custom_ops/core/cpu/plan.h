@@ -14,6 +14,8 @@ namespace kpac {
 namespace KPAC_ISA {
 
 constexpr int64_t kTileRows = 8, kTileColumns = 64;
+constexpr int64_t kPlanePadding = kVectorBytes / 4;
+constexpr int64_t kTilePlane = kTileRows * kTileColumns + kPlanePadding;
 // Guide channels whose planes are in the cache at a time.
 constexpr int64_t kPlanes = 16;
 
@@ -82,7 +84,9 @@ struct Tile {
   int64_t taps() const {
     return static_cast<int64_t>(rows->lattice.taps.size() * columns->lattice.taps.size());
   }
-  int64_t plane() const { return height * stride; }
+  // Elements between planes: a vector more than they have, else they would all fall into the same
+  // few sets of the cache.
+  int64_t plane() const { return height * stride + kPlanePadding; }
   int64_t output_row(int64_t m) const {
     return rows->lattice.first + (row + m) * rows->lattice.step;
   }

@@ -22,9 +22,7 @@ void for_each_window(const kpac_sizes& s, const Image<T>& x, const Tile& tile, c
                      const Use& use, const Finish& finish) {
   for (int64_t m = 0; m < tile.height; ++m) {
     for (int64_t p = 0; p < tile.width; ++p) {
-      const int64_t output =
-          (tile.image * s.output_size[0] + tile.output_row(m)) * s.output_size[1] +
-          tile.output_column(p);
+      const int64_t output = output_index(s, tile, m, p);
       int64_t at = m * tile.stride + p;
       start(output);
       for (const Tap& row_tap : tile.rows->lattice.taps) {

@@ -2,6 +2,7 @@
 // gradients of both.
 #pragma once
 
+#include "guide_tile.h"
 #include "matmul.h"
 #include "plan.h"
 
@@ -23,56 +24,94 @@ struct Image {
   }
 };
 
-// to[c] = factor * from[c].
-template <typename T>
-inline void scale(const T* from, Wide<T> factor, int64_t channels, Wide<T>* to) {
-  for (int64_t c = 0; c < channels; ++c) to[c] = factor * widen(from[c]);
+// Calls use(integral constant of) the vectors that hold `channels` elements, or 0 if they are not
+// 1, 2 or 4 whole ones: loops over a known number of vectors are faster.
+template <typename A, typename Use>
+inline void with_vectors(int64_t channels, const Use& use) {
+  switch (channels % kLanes<A> == 0 ? channels / kLanes<A> : 0) {
+    case 1: return use(std::integral_constant<int, 1>());
+    case 2: return use(std::integral_constant<int, 2>());
+    case 4: return use(std::integral_constant<int, 4>());
+    default: return use(std::integral_constant<int, 0>());
+  }
 }
 
-inline void scale(const float* from, float factor, int64_t channels, float* to) {
-  int64_t c = 0;
-  for (; c + kLanes<float> <= channels; c += kLanes<float>) {
-    store(to + c, load(from + c) * factor);
+// to[c] = factor * from[c].
+template <int vectors, typename T>
+inline void scale(const T* from, Wide<T> factor, int64_t channels, Wide<T>* to) {
+  if constexpr (std::is_same<T, Wide<T>>::value) {
+    const int64_t whole = vectors > 0 ? vectors * kLanes<T> : channels - channels % kLanes<T>;
+    int64_t c = 0;
+    for (; c < whole; c += kLanes<T>) store(to + c, load(from + c) * factor);
+    if (vectors > 0) return;
+    for (; c < channels; ++c) to[c] = factor * from[c];
+  } else {
+    for (int64_t c = 0; c < channels; ++c) to[c] = factor * widen(from[c]);
   }
-  for (; c < channels; ++c) to[c] = factor * from[c];
+}
+
+// Some taps of a tile whose patches fit into the first cache, and their part of the filter.
+struct TapBlock {
+  int64_t first, last;      // taps of the tile
+  int64_t depth;            // taps times channels
+  int64_t forward_offset;   // of the (depth, filters) panels
+  int64_t back_offset;      // of the (filters, depth) panels
+  int64_t gradient_offset;  // of the (depth, gradient_stride) gradient
+};
+
+// Calls use(position in the block, position in the planes of the tile, offset in x of the first
+// output, [first, last) outputs that meet a pixel, step in x) for the taps of a block.
+template <typename T, typename Use>
+void for_each_run(const Image<T>& x, const Tile& tile, const TapBlock& block, int64_t m,
+                  const Use& use) {
+  const auto &rows = tile.rows->lattice.taps, &columns = tile.columns->lattice.taps;
+  const int64_t step = tile.columns->lattice.input_step;
+  for (int64_t tap = block.first; tap < block.last; ++tap) {
+    const int64_t row = tile.input_row(rows[tap / columns.size()], m);
+    const int64_t column = tile.input_column(columns[tap % columns.size()], 0);
+    int64_t first = 0, last = 0;
+    if (row >= 0 && row < x.height) clip(column, step, tile.width, x.width, &first, &last);
+    use(tap - block.first, tap * tile.plane() + m * tile.stride,
+        ((tile.image * x.height + row) * x.width + column) * x.channels, first, last,
+        step * x.channels);
+  }
 }
 
 // patches[p][tap][c] = K x for the outputs of row m of a tile, 0 where a tap meets no pixel.
 // `kernel` is [tap][row][column].
 template <typename T>
-void modulated_patches(const Image<T>& x, const Tile& tile, int64_t m, const Wide<T>* kernel,
-                       Wide<T>* patches, int64_t stride) {
-  for (int64_t p = 0; p < tile.width; ++p) {
-    const Wide<T>* k = kernel + m * tile.stride + p;
-    Wide<T>* to = patches + p * stride;
-    for (const Tap& row_tap : tile.rows->lattice.taps) {
-      for (const Tap& column_tap : tile.columns->lattice.taps) {
-        const int64_t offset = x.offset(tile, row_tap, column_tap, m, p);
-        if (offset < 0) {
-          std::fill(to, to + x.channels, Wide<T>{0});
-        } else {
-          scale(x.pixels + offset, *k, x.channels, to);
-        }
-        to += x.channels;
-        k += tile.plane();
+void modulated_patches(const Image<T>& x, const Tile& tile, const TapBlock& block, int64_t m,
+                       const Wide<T>* kernel, Wide<T>* patches, int64_t stride) {
+  for_each_run(x, tile, block, m, [&](int64_t tap, int64_t at, int64_t offset, int64_t first,
+                                      int64_t last, int64_t step) {
+    Wide<T>* to = patches + tap * x.channels;
+    for (int64_t p = 0; p < first; ++p) std::fill_n(to + p * stride, x.channels, Wide<T>{0});
+    with_vectors<Wide<T>>(x.channels, [&](auto vectors) {
+      for (int64_t p = first; p < last; ++p) {
+        scale<vectors>(x.pixels + offset + p * step, kernel[at + p], x.channels, to + p * stride);
       }
+    });
+    for (int64_t p = last; p < tile.width; ++p) {
+      std::fill_n(to + p * stride, x.channels, Wide<T>{0});
     }
-  }
+  });
 }
 
 // For one output and tap, with `product` = W u on entry: returns <x, product>, adds k product to
 // the gradient of x, and leaves k x.
-template <typename A>
+template <int vectors, typename A>
 inline A pass_back(const A* x, A k, int64_t channels, A* x_gradient, A* product) {
+  const int64_t whole = vectors > 0 ? vectors * kLanes<A> : channels - channels % kLanes<A>;
   Vector<A> dots{};
   int64_t c = 0;
-  for (; c + kLanes<A> <= channels; c += kLanes<A>) {
+  for (; c < whole; c += kLanes<A>) {
     const Vector<A> value = load(x + c), back = load<A>(product + c);
     dots += value * back;
     store(x_gradient + c, load<A>(x_gradient + c) + back * k);
     store(product + c, value * k);
   }
-  A dot = channels >= kLanes<A> ? sum<A>(dots) : A{0};
+  A dot = whole > 0 ? sum<A>(dots) : A{0};
+  if (vectors > 0) return dot;
   for (; c < channels; ++c) {
     const A value = x[c], back = product[c];
     dot += value * back;
@@ -82,49 +121,46 @@ inline A pass_back(const A* x, A k, int64_t channels, A* x_gradient, A* product)
   return dot;
 }
 
-// The same for all outputs of row m of a tile and all taps. `products` is [p][tap][c], `row` and
-// `dropped` hold a pixel each; x_gradient is NULL if it is not wanted.
+// The same for all outputs of row m of a tile and the taps of a block. `products` is [p][tap][c],
+// `row` and `dropped` hold a pixel each; x_gradient is NULL if it is not wanted.
 template <typename T>
-void pass_row_back(const Image<T>& x, const Tile& tile, int64_t m, const Wide<T>* kernel,
-                   Wide<T>* x_gradient, Wide<T>* kernel_gradient, Wide<T>* products,
-                   int64_t stride, Wide<T>* row, Wide<T>* dropped) {
+void pass_row_back(const Image<T>& x, const Tile& tile, const TapBlock& block, int64_t m,
+                   const Wide<T>* kernel, Wide<T>* x_gradient, Wide<T>* kernel_gradient,
+                   Wide<T>* products, int64_t stride, Wide<T>* row, Wide<T>* dropped) {
   using A = Wide<T>;
-  for (int64_t p = 0; p < tile.width; ++p) {
-    int64_t at = m * tile.stride + p;
-    A* product = products + p * stride;
-    for (const Tap& row_tap : tile.rows->lattice.taps) {
-      for (const Tap& column_tap : tile.columns->lattice.taps) {
-        const int64_t offset = x.offset(tile, row_tap, column_tap, m, p);
-        if (offset < 0) {
-          std::fill(product, product + x.channels, A{0});
-          kernel_gradient[at] = 0;
+  for_each_run(x, tile, block, m, [&](int64_t tap, int64_t at, int64_t offset, int64_t first,
+                                      int64_t last, int64_t step) {
+    A* product = products + tap * x.channels;
+    const auto nothing = [&](int64_t p) {
+      std::fill_n(product + p * stride, x.channels, A{0});
+      kernel_gradient[at + p] = 0;
+    };
+    for (int64_t p = 0; p < first; ++p) nothing(p);
+    with_vectors<A>(x.channels, [&](auto vectors) {
+      for (int64_t p = first; p < last; ++p) {
+        const int64_t pixel_offset = offset + p * step;
+        const A* pixel;
+        if constexpr (std::is_same<T, A>::value) {
+          pixel = x.pixels + pixel_offset;
         } else {
-          const A* pixel;
-          if constexpr (std::is_same<T, A>::value) {
-            pixel = x.pixels + offset;
-          } else {
-            scale(x.pixels + offset, A{1}, x.channels, row);
-            pixel = row;
-          }
-          kernel_gradient[at] =
-              pass_back(pixel, kernel[at], x.channels,
-                        x_gradient == nullptr ? dropped : x_gradient + offset, product);
+          scale<0>(x.pixels + pixel_offset, A{1}, x.channels, row);
+          pixel = row;
         }
-        product += x.channels;
-        at += tile.plane();
+        kernel_gradient[at + p] = pass_back<vectors>(
+            pixel, kernel[at + p], x.channels,
+            x_gradient == nullptr ? dropped : x_gradient + pixel_offset, product + p * stride);
       }
-    }
-  }
+    });
+    for (int64_t p = last; p < tile.width; ++p) nothing(p);
+  });
 }
 
-// A full filter as the products of each phase need it.
+// A full filter as the products of each block of taps need it.
 template <typename A>
 struct Filter {
   int64_t channels, filters;
-  std::vector<int64_t> depth;           // of each phase: taps times channels
-  std::vector<int64_t> forward_offset;  // of its (depth, filters) panels
-  std::vector<int64_t> back_offset;     // of its (filters, depth) panels
-  std::vector<int64_t> gradient_offset; // of its (depth, gradient_stride) gradient
+  std::vector<std::vector<TapBlock>> blocks;  // of each phase
+  int64_t largest_depth = 0;
   int64_t gradient_stride, forward_size = 0, back_size = 0, gradient_size = 0;
   A* forward = nullptr;
   A* back = nullptr;
@@ -133,40 +169,58 @@ struct Filter {
       : channels(s.input_channels),
         filters(s.output_channels),
         gradient_stride(round_up(s.output_channels, kLanes<A>)) {
-    if (plan.rows.empty()) return;
+    const int64_t most_taps = taps_per_block(channels);
+    if (plan.rows.empty() || s.filter != KPAC_FULL) return;
     for (const auto& rows : plan.rows[0]) {
       for (const auto& columns : plan.columns) {
-        depth.push_back(static_cast<int64_t>(rows.lattice.taps.size() *
-                                             columns.lattice.taps.size()) *
-                        channels);
-        forward_offset.push_back(forward_size);
-        back_offset.push_back(back_size);
-        gradient_offset.push_back(gradient_size);
-        forward_size += panels_size<A>(depth.back(), filters);
-        back_size += panels_size<A>(filters, depth.back());
-        gradient_size += depth.back() * gradient_stride;
+        const int64_t taps =
+            static_cast<int64_t>(rows.lattice.taps.size() * columns.lattice.taps.size());
+        blocks.emplace_back();
+        for (int64_t first = 0; first < taps; first += most_taps) {
+          const int64_t last = std::min(first + most_taps, taps);
+          const int64_t depth = (last - first) * channels;
+          blocks.back().push_back({first, last, depth, forward_size, back_size, gradient_size});
+          forward_size += panels_size<A>(depth, filters);
+          back_size += panels_size<A>(filters, depth);
+          gradient_size += depth * gradient_stride;
+          largest_depth = std::max(largest_depth, depth);
+        }
       }
     }
   }
-  int64_t largest_depth() const {
-    int64_t largest = 0;
-    for (int64_t d : depth) largest = std::max(largest, d);
-    return largest;
+
+  // As many as make patches of 64 to 128 channels, with little left over in the last panel.
+  static int64_t taps_per_block(int64_t channels) {
+    int64_t best = 1, best_waste = INT64_MAX;
+    for (int64_t taps = 1; taps * channels <= 128; ++taps) {
+      const int64_t depth = taps * channels;
+      // Of 128 columns.
+      const int64_t waste = (round_up(depth, kPanel<A>) - depth) * 128 / depth;
+      if (depth >= 64 && waste < best_waste) {
+        best = taps;
+        best_waste = waste;
+      }
+    }
+    return best;
   }
 };
 
-// Calls use(phase, row of the phase's filter, row of the whole filter) for every tap and channel.
-template <typename Use>
-void for_each_filter_row(const Plan& plan, int64_t kernel_columns, int64_t channels,
+// Calls use(block, row of the block's filter, row of the whole filter) for every tap and channel.
+template <typename A, typename Use>
+void for_each_filter_row(const Plan& plan, int64_t kernel_columns, const Filter<A>& filter,
                          const Use& use) {
-  int64_t phase = 0;
+  size_t phase = 0;
   for (const auto& rows : plan.rows[0]) {
     for (const auto& columns : plan.columns) {
-      int64_t row = 0;
-      for (const Tap& row_tap : rows.lattice.taps) {
-        for (const Tap& column_tap : columns.lattice.taps) {
-          const int64_t tap = row_tap.index * kernel_columns + column_tap.index;
-          for (int64_t c = 0; c < channels; ++c) use(phase, row++, tap * channels + c);
+      const auto &row_taps = rows.lattice.taps, &column_taps = columns.lattice.taps;
+      for (const TapBlock& block : filter.blocks[phase]) {
+        int64_t row = 0;
+        for (int64_t t = block.first; t < block.last; ++t) {
+          const int64_t tap = row_taps[t / column_taps.size()].index * kernel_columns +
+                              column_taps[t % column_taps.size()].index;
+          for (int64_t c = 0; c < filter.channels; ++c) {
+            use(block, row++, tap * filter.channels + c);
+          }
         }
       }
       ++phase;
@@ -185,17 +239,18 @@ void pack_filter(const Plan& plan, int64_t kernel_columns, const T* kernel,
   }
   if (filter.back != nullptr) std::fill(filter.back, filter.back + filter.back_size, A{0});
   for_each_filter_row(
-      plan, kernel_columns, filter.channels, [&](int64_t phase, int64_t row, int64_t whole_row) {
+      plan, kernel_columns, filter,
+      [&](const TapBlock& block, int64_t row, int64_t whole_row) {
         const T* from = kernel + whole_row * filter.filters;
         if (filter.forward != nullptr) {
-          A* to = filter.forward + filter.forward_offset[phase] + row * panel;
+          A* to = filter.forward + block.forward_offset + row * panel;
           for (int64_t o = 0; o < filter.filters; ++o) {
-            to[o / panel * filter.depth[phase] * panel + o % panel] = widen(from[o]);
+            to[o / panel * block.depth * panel + o % panel] = widen(from[o]);
           }
         }
         if (filter.back != nullptr) {
-          A* to = filter.back + filter.back_offset[phase] +
-                  row / panel * filter.filters * panel + row % panel;
+          A* to = filter.back + block.back_offset + row / panel * filter.filters * panel +
+                  row % panel;
           for (int64_t o = 0; o < filter.filters; ++o) to[o * panel] = widen(from[o]);
         }
       });

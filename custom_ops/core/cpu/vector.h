@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -55,6 +56,29 @@ inline A sum(Vector<A> v) {
   for (int i = 1; i < kLanes<A>; ++i) total += v[i];
   return total;
 #endif
+}
+
+// Rows as columns.
+template <typename A>
+inline void transpose(Vector<A> (&rows)[kLanes<A>]) {
+  typedef std::conditional_t<sizeof(A) == 4, int32_t, int64_t> Integer;
+  typedef Integer Indices __attribute__((vector_size(kVectorBytes)));
+  constexpr int lanes = kLanes<A>;
+#pragma GCC unroll 4
+  for (int step = lanes / 2; step > 0; step /= 2) {
+    Indices low, high;
+    for (int i = 0; i < lanes; ++i) {
+      low[i] = i & step ? lanes + (i ^ step) : i;
+      high[i] = i & step ? lanes + i : i ^ step;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; ++i) {
+      if (i & step) continue;
+      const Vector<A> a = rows[i], b = rows[i + step];
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i + step] = __builtin_shuffle(a, b, high);
+    }
+  }
 }
 
 // exp(x) for x <= 0, to about 2 units in the last place; 0 where it is no normal number.

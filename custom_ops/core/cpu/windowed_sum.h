@@ -71,7 +71,7 @@ int64_t windowed_sum(const kpac_sizes& s, const kpac_inputs& in, void* out, void
   if (full) filter.forward = arena.take<A>(filter.forward_size);
   std::vector<SumScratch<T>> scratches;
   for (int32_t i = 0; i < parallel_for.workers; ++i) {
-    scratches.emplace_back(arena, s, plan, filter.largest_depth(), in.adapting_kernel == nullptr,
+    scratches.emplace_back(arena, s, plan, filter.largest_depth, in.adapting_kernel == nullptr,
                            false);
   }
   if (only_count) return arena.used();
@@ -83,22 +83,23 @@ int64_t windowed_sum(const kpac_sizes& s, const kpac_inputs& in, void* out, void
   const Image<T> x = image_of<T>(s, in);
   const T* bias = static_cast<const T*>(in.bias);
   const auto filter_tile = [&](const Tile& tile, const SumScratch<T>& scratch) {
-    const int64_t depth = filter.depth[tile.phase];
     for (int64_t m = 0; m < tile.height; ++m) {
-      modulated_patches(x, tile, m, scratch.kernel, scratch.patches, scratch.patches_stride);
-      multiply<Order::kByRow>(tile.width, filter.filters, depth, scratch.patches,
-                              scratch.patches_stride,
-                              filter.forward + filter.forward_offset[tile.phase], kPanel<A>,
-                              depth * kPanel<A>, scratch.outputs, scratch.outputs_stride, false);
+      for (int64_t p = 0; p < tile.width; ++p) {
+        A* sums = scratch.outputs + p * scratch.outputs_stride;
+        for (int64_t o = 0; o < filter.filters; ++o) sums[o] = bias == nullptr ? 0 : widen(bias[o]);
+      }
+      for (const TapBlock& block : filter.blocks[tile.phase]) {
+        modulated_patches(x, tile, block, m, scratch.kernel, scratch.patches,
+                          scratch.patches_stride);
+        multiply<Order::kByRow>(tile.width, filter.filters, block.depth, scratch.patches,
+                                scratch.patches_stride, filter.forward + block.forward_offset,
+                                kPanel<A>, block.depth * kPanel<A>, scratch.outputs,
+                                scratch.outputs_stride, true);
+      }
       for (int64_t p = 0; p < tile.width; ++p) {
         const A* sums = scratch.outputs + p * scratch.outputs_stride;
-        T* y = static_cast<T*>(out) +
-               ((tile.image * s.output_size[0] + tile.output_row(m)) * s.output_size[1] +
-                tile.output_column(p)) *
-                   filter.filters;
-        for (int64_t o = 0; o < filter.filters; ++o) {
-          y[o] = narrow<T>(sums[o] + (bias == nullptr ? A{0} : widen(bias[o])));
-        }
+        T* y = static_cast<T*>(out) + output_index(s, tile, m, p) * filter.filters;
+        for (int64_t o = 0; o < filter.filters; ++o) y[o] = narrow<T>(sums[o]);
       }
     }
   };
@@ -152,7 +153,7 @@ int64_t windowed_sum_gradient(const kpac_sizes& s, const kpac_inputs& in, const 
   double* exponent_sums = arena.take<double>(2 * groups.count);
   std::vector<SumScratch<T>> scratches;
   for (int32_t i = 0; i < parallel_for.workers; ++i) {
-    scratches.emplace_back(arena, s, plan, filter.largest_depth(), guided, true);
+    scratches.emplace_back(arena, s, plan, filter.largest_depth, guided, true);
   }
   if (only_count) return arena.used();
 
@@ -167,37 +168,33 @@ int64_t windowed_sum_gradient(const kpac_sizes& s, const kpac_inputs& in, const 
   const int64_t bias_at = sums_size - filter.gradient_stride;
 
   const auto filter_tile_back = [&](const Tile& tile, const SumScratch<T>& scratch, A* sums) {
-    const int64_t depth = filter.depth[tile.phase];
     for (int64_t m = 0; m < tile.height; ++m) {
       for (int64_t p = 0; p < tile.width; ++p) {
-        const int64_t output =
-            (tile.image * s.output_size[0] + tile.output_row(m)) * s.output_size[1] +
-            tile.output_column(p);
-        const T* u = static_cast<const T*>(upstream) + output * filter.filters;
+        const T* u = static_cast<const T*>(upstream) + output_index(s, tile, m, p) * filter.filters;
         A* to = scratch.outputs + p * scratch.outputs_stride;
         for (int64_t o = 0; o < filter.filters; ++o) {
           to[o] = widen(u[o]);
           sums[bias_at + o] += to[o];
         }
-        std::fill(to + filter.filters, to + scratch.outputs_stride, A{0});
       }
-      if (back) {
-        multiply<Order::kByRow>(tile.width, depth, filter.filters, scratch.outputs,
-                                scratch.outputs_stride,
-                                filter.back + filter.back_offset[tile.phase], kPanel<A>,
-                                filter.filters * kPanel<A>, scratch.patches,
-                                scratch.patches_stride, false);
-        pass_row_back(x, tile, m, scratch.kernel, x_sums.sums, scratch.kernel_gradient,
-                      scratch.patches, scratch.patches_stride, scratch.row, scratch.dropped);
-      } else if (wants_w) {
-        modulated_patches(x, tile, m, scratch.kernel, scratch.patches, scratch.patches_stride);
-      }
-      if (wants_w) {
-        multiply<Order::kByColumn>(depth, filter.filters, tile.width, scratch.patches,
-                                   scratch.patches_stride, scratch.outputs,
-                                   scratch.outputs_stride, kPanel<A>,
-                                   sums + filter.gradient_offset[tile.phase],
-                                   filter.gradient_stride, true);
+      for (const TapBlock& block : filter.blocks[tile.phase]) {
+        if (back) {
+          multiply<Order::kByRow>(tile.width, block.depth, filter.filters, scratch.outputs,
+                                  scratch.outputs_stride, filter.back + block.back_offset,
+                                  kPanel<A>, filter.filters * kPanel<A>, scratch.patches,
+                                  scratch.patches_stride, false);
+          pass_row_back(x, tile, block, m, scratch.kernel, x_sums.sums, scratch.kernel_gradient,
+                        scratch.patches, scratch.patches_stride, scratch.row, scratch.dropped);
+        } else if (wants_w) {
+          modulated_patches(x, tile, block, m, scratch.kernel, scratch.patches,
+                            scratch.patches_stride);
+        }
+        if (wants_w) {
+          multiply<Order::kByColumn>(block.depth, filter.filters, tile.width, scratch.patches,
+                                     scratch.patches_stride, scratch.outputs,
+                                     scratch.outputs_stride, kPanel<A>,
+                                     sums + block.gradient_offset, filter.gradient_stride, true);
+        }
       }
     }
   };
@@ -255,16 +252,17 @@ int64_t windowed_sum_gradient(const kpac_sizes& s, const kpac_inputs& in, const 
   if (gradients.bias != nullptr) add_sums(bias_at, s.output_channels, static_cast<T*>(gradients.bias));
   T* to_kernel = static_cast<T*>(gradients.kernel);
   if (wants_w && !full) add_sums(0, window_taps(s), to_kernel);
-  if (wants_w && full && groups.strips == 0) {
+  if (wants_w && full) {
+    // Few outputs of an input with inserted zeros don't meet every tap.
     std::fill(to_kernel, to_kernel + window_taps(s) * s.input_channels * s.output_channels,
               narrow<T>(0));
-  } else if (wants_w && full) {
+  }
+  if (wants_w && full && groups.strips > 0) {
     std::vector<std::pair<int64_t, int64_t>> rows;  // (in the sums, in the filter)
-    for_each_filter_row(plan, s.kernel_size[1], s.input_channels,
-                        [&](int64_t phase, int64_t row, int64_t whole_row) {
-                          rows.emplace_back(
-                              filter.gradient_offset[phase] + row * filter.gradient_stride,
-                              whole_row);
+    for_each_filter_row(plan, s.kernel_size[1], filter,
+                        [&](const TapBlock& block, int64_t row, int64_t whole_row) {
+                          rows.emplace_back(block.gradient_offset + row * filter.gradient_stride,
+                                            whole_row);
                         });
     run_parallel(parallel_for, static_cast<int64_t>(rows.size()), [&](int64_t i, int32_t) {
       add_sums(rows[i].first, s.output_channels, to_kernel + rows[i].second * s.output_channels);

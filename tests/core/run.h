@@ -1,0 +1,187 @@
+// Calls the core on a problem, with buffers of exact sizes and a parallel-for of its own.
+#ifndef KERAS_PAC_TESTS_RUN_H_
+#define KERAS_PAC_TESTS_RUN_H_
+
+#include <atomic>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "random_problem.h"
+
+namespace fuzz {
+
+// Everything a problem reads: float64 for the reference, `buffers` for the core.
+struct Data {
+  std::vector<double> values[INPUTS], upstream;
+  std::vector<Buffer> buffers;  // of the inputs; those it does not have are empty
+  Buffer upstream_buffer{KPAC_FLOAT64, 0};
+};
+
+inline Data draw_data(Random& random, const Problem& p) {
+  Data data;
+  for (int input = 0; input < INPUTS; ++input) {
+    if (p.has[input]) data.values[input] = draw_values(random, p, input);
+    data.buffers.emplace_back(type_of(p, input), data.values[input]);
+  }
+  const double scale = random.chance(0.02) ? 0 : 1;
+  Buffer upstream(p.sizes.type, result_elements(p));
+  for (int64_t i = 0; i < upstream.count(); ++i) {
+    upstream.set(i, scale * random.uniform(-1, 1));
+    data.upstream.push_back(upstream.get(i));
+  }
+  data.upstream_buffer = std::move(upstream);
+  return data;
+}
+
+inline reference::Inputs reference_inputs(const Problem& p, const Data& data) {
+  const double* at[INPUTS];
+  static const double none = 0;  // an empty tensor is not a missing one
+  for (int input = 0; input < INPUTS; ++input) {
+    const std::vector<double>& values = data.values[input];
+    at[input] = !p.has[input] ? nullptr : values.empty() ? &none : values.data();
+  }
+  return {at[X],     at[ADAPTING_KERNEL], at[GUIDE],  at[CENTER], at[VALID_MASK],
+          at[ALPHA], at[EXPONENT],        at[KERNEL], at[BIAS]};
+}
+
+inline kpac_inputs core_inputs(const Problem& p, const Data& data) {
+  const void* at[INPUTS];
+  for (int input = 0; input < INPUTS; ++input)
+    at[input] = p.has[input] ? data.buffers[input].data() : nullptr;
+  return {at[X],     at[ADAPTING_KERNEL], at[GUIDE],  at[CENTER], at[VALID_MASK],
+          at[ALPHA], at[EXPONENT],        at[KERNEL], at[BIAS]};
+}
+
+// How `run` of kpac_parallel_for hands out its ranges; each is allowed by the header.
+enum class Order { kThreads, kOneRange, kBackwards };
+
+struct Pool {
+  Order order;
+  int32_t workers;
+  int64_t chunk;  // of one range, but for kOneRange
+};
+
+using Part = void (*)(void* job, int64_t begin, int64_t end, int32_t worker);
+
+inline void run_parallel(void* context, int64_t count, Part part, void* job) {
+  const Pool& pool = *static_cast<Pool*>(context);
+  const int32_t last = pool.workers - 1;
+  if (count <= 0) return;
+  if (pool.order == Order::kOneRange) {
+    part(job, 0, count, last);
+  } else if (pool.order == Order::kBackwards) {
+    const int64_t ranges = (count + pool.chunk - 1) / pool.chunk;
+    for (int64_t range = ranges - 1; range >= 0; --range)
+      part(job, range * pool.chunk, std::min(count, (range + 1) * pool.chunk),
+           static_cast<int32_t>(range % pool.workers));
+  } else {
+    std::atomic<int64_t> next{0};
+    const auto work = [&](int32_t worker) {
+      for (int64_t begin; (begin = next.fetch_add(pool.chunk)) < count;)
+        part(job, begin, std::min(count, begin + pool.chunk), worker);
+    };
+    std::vector<std::thread> threads;
+    for (int32_t worker = 1; worker < pool.workers; ++worker) threads.emplace_back(work, worker);
+    work(0);
+    for (std::thread& thread : threads) thread.join();
+  }
+}
+
+inline Pool draw_pool(Random& random) {
+  const int64_t order = random.between(0, 9);
+  return {order < 1 ? Order::kThreads : order < 6 ? Order::kOneRange : Order::kBackwards,
+          static_cast<int32_t>(random.pick({1, 2, 4})), random.pick({1, 1, 2, 3, 100})};
+}
+
+// The results of a problem by name, or the text of an error.
+struct Results {
+  std::map<std::string, Buffer> buffers;
+  std::string error;
+};
+
+class Core {
+ public:
+  Core(const Problem& p, const Data& data, Pool pool)
+      : p_(p), data_(data), inputs_(core_inputs(p, data)), pool_(pool),
+        parallel_for_{&pool_, pool.workers, run_parallel} {}
+
+  void forward(Results* results) {
+    Buffer& result = add(results, "result", p_.sizes.type, result_elements(p_));
+    if (!prepare(p_.forward(), nullptr, results)) return;
+    if (p_.sum) {
+      finish(kpac_cpu_windowed_sum(&p_.sizes, &inputs_, result.data(), workspace_.data(),
+                                   &parallel_for_, error_, sizeof error_),
+             results);
+    } else {
+      void* mask = nullptr;
+      if (p_.has[VALID_MASK])
+        mask = add(results, "output_mask", p_.sizes.type, outputs(p_)).data();
+      finish(kpac_cpu_adapting_kernel(&p_.sizes, &inputs_, result.data(), mask, workspace_.data(),
+                                      &parallel_for_, error_, sizeof error_),
+             results);
+    }
+  }
+
+  void backward(Results* results) {
+    void* at[INPUTS];
+    for (int input = 0; input < INPUTS; ++input)
+      at[input] = !p_.wanted[input]
+                      ? nullptr
+                      : add(results, std::string("gradient of ") + kInputNames[input],
+                            type_of(p_, input), elements(p_, input))
+                            .data();
+    const kpac_gradients gradients{at[X],     at[ADAPTING_KERNEL], at[GUIDE],  at[CENTER],
+                                   at[ALPHA], at[EXPONENT],        at[KERNEL], at[BIAS]};
+    if (!prepare(p_.backward(), &gradients, results)) return;
+    const auto function =
+        p_.sum ? kpac_cpu_windowed_sum_gradient : kpac_cpu_adapting_kernel_gradient;
+    finish(function(&p_.sizes, &inputs_, data_.upstream_buffer.data(), &gradients,
+                    workspace_.data(), &parallel_for_, error_, sizeof error_),
+           results);
+  }
+
+ private:
+  static Buffer& add(Results* results, const std::string& name, int32_t type, int64_t count) {
+    return results->buffers.emplace(name, Buffer(type, count)).first->second;
+  }
+
+  bool prepare(kpac_function function, const kpac_gradients* gradients, Results* results) {
+    if (!finish(kpac_check(function, &p_.sizes, &inputs_, error_, sizeof error_), results))
+      return false;
+    const int64_t bytes =
+        kpac_cpu_workspace(function, &p_.sizes, &inputs_, gradients, pool_.workers);
+    if (bytes < 0 || bytes > int64_t{1} << 30) {
+      results->error = "workspace of " + std::to_string(bytes) + " bytes";
+      return false;
+    }
+    workspace_ = Buffer(KPAC_FLOAT16, (bytes + 1) / 2);
+    return true;
+  }
+
+  bool finish(kpac_status status, Results* results) {
+    if (status != KPAC_OK)
+      results->error = "status " + std::to_string(status) + ": " + std::string(error_);
+    return status == KPAC_OK;
+  }
+
+  const Problem& p_;
+  const Data& data_;
+  kpac_inputs inputs_;
+  Pool pool_;
+  kpac_parallel_for parallel_for_;
+  Buffer workspace_{KPAC_FLOAT16, 0};
+  char error_[512] = {};
+};
+
+inline Results run_core(const Problem& p, const Data& data, Pool pool) {
+  Results results;
+  Core core(p, data, pool);
+  core.forward(&results);
+  if (results.error.empty()) core.backward(&results);
+  return results;
+}
+
+}  // namespace fuzz
+
+#endif  // KERAS_PAC_TESTS_RUN_H_

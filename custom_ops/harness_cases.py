@@ -8,8 +8,9 @@ import harness_reference as reference
 import numpy as np
 
 # Relative to the largest element: inputs are rounded before both compute. float32 sums some hundred
-# terms; in float16 and bfloat16 the result is rounded, and so is K x before tensor cores take it.
-TOLERANCES = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 2e-5, "float64": 1e-10}
+# terms, of which a normalised K cancels some; in float16 and bfloat16 the result is rounded, and so
+# is K x before tensor cores take it.
+TOLERANCES = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 5e-5, "float64": 1e-10}
 
 
 def encode(array, type_name):
@@ -183,6 +184,8 @@ class Case:
             in_wide = name in ("dalpha", "dexponent")
             type_name = wide(self.type) if in_wide else self.type
             received = decode(results[name], type_name)
+            if type_name == "float16":  # beyond its range both are as good as infinite
+                expected, received = (np.clip(v, -6e4, 6e4) for v in (expected, received))
             if expected.size == 0:
                 continue
             # dalpha and dexponent are sums over all pixels of terms of both signs, which cancel.

@@ -42,15 +42,27 @@ def cuda_home(nvcc="nvcc"):
 
 def nvcc_flags(architectures):
     """Code for every architecture (80, 90, ...), and PTX of the last for later GPUs."""
-    flags = ["-O3", "-std=c++17", "-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas"]
+    flags = [
+        "-O3",
+        "-std=c++17",
+        "-Xcompiler",
+        "-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas",
+    ]
     for architecture in architectures:
         flags += ["-gencode", f"arch=compute_{architecture},code=sm_{architecture}"]
     last = architectures[-1]
     return flags + ["-gencode", f"arch=compute_{last},code=compute_{last}"]
 
 
-def core_commands(cuda=False, architectures=("80", "90"), emulate=False, sanitize=False,
-                  compiler="g++", nvcc="nvcc", x86=True):
+def core_commands(
+    cuda=False,
+    architectures=("80", "90"),
+    emulate=False,
+    sanitize=False,
+    compiler="g++",
+    nvcc="nvcc",
+    x86=True,
+):
     """[(source, suffix, command without -o)] for every object of the core."""
     cxx = [compiler, *COMMON, *(SANITIZE if sanitize else [])]
     commands = []

@@ -59,49 +59,110 @@ def sizes(**values):
     return Sizes(**{k: _pair(*v) if isinstance(v, (tuple, list)) else v for k, v in values.items()})
 
 
-def convolution(batch, input_size, channels, filters, kernel_size, *, strides=(1, 1), padding=(0, 0),
-                dilation=(1, 1), guide_channels=1, **options):
+def convolution(
+    batch,
+    input_size,
+    channels,
+    filters,
+    kernel_size,
+    *,
+    strides=(1, 1),
+    padding=(0, 0),
+    dilation=(1, 1),
+    guide_channels=1,
+    **options,
+):
     """Sizes of a convolution with a full filter, as many rows and columns padded on both sides."""
-    output = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, p, d, k, s in
-              zip(input_size, padding, dilation, kernel_size, strides)]
+    output = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip(input_size, padding, dilation, kernel_size, strides)
+    ]
     values = dict(
-        batch=batch, input_size=input_size, guide_size=input_size, output_size=output,
-        input_channels=channels, guide_channels=guide_channels, output_channels=filters,
-        kernel_size=kernel_size, strides=strides, input_dilation=(1, 1), dilation=dilation,
-        padding=padding, guide_padding=padding, type="float32", filter="full",
+        batch=batch,
+        input_size=input_size,
+        guide_size=input_size,
+        output_size=output,
+        input_channels=channels,
+        guide_channels=guide_channels,
+        output_channels=filters,
+        kernel_size=kernel_size,
+        strides=strides,
+        input_dilation=(1, 1),
+        dilation=dilation,
+        padding=padding,
+        guide_padding=padding,
+        type="float32",
+        filter="full",
     )
     return sizes(**{**values, **options})
 
 
-def transposed(batch, input_size, channels, filters, kernel_size, *, strides=(2, 2), padding=(0, 0),
-               output_padding=(0, 0), dilation=(1, 1), guide_channels=1, **options):
+def transposed(
+    batch,
+    input_size,
+    channels,
+    filters,
+    kernel_size,
+    *,
+    strides=(2, 2),
+    padding=(0, 0),
+    output_padding=(0, 0),
+    dilation=(1, 1),
+    guide_channels=1,
+    **options,
+):
     """Sizes of a transposed convolution (its filter has to be mirrored)."""
-    output = [(n - 1) * s - 2 * p + d * (k - 1) + 1 + o for n, s, p, d, k, o in
-              zip(input_size, strides, padding, dilation, kernel_size, output_padding)]
+    output = [
+        (n - 1) * s - 2 * p + d * (k - 1) + 1 + o
+        for n, s, p, d, k, o in zip(
+            input_size, strides, padding, dilation, kernel_size, output_padding
+        )
+    ]
     values = dict(
-        batch=batch, input_size=input_size, guide_size=output, output_size=output,
-        input_channels=channels, guide_channels=guide_channels, output_channels=filters,
-        kernel_size=kernel_size, strides=(1, 1), input_dilation=strides, dilation=dilation,
+        batch=batch,
+        input_size=input_size,
+        guide_size=output,
+        output_size=output,
+        input_channels=channels,
+        guide_channels=guide_channels,
+        output_channels=filters,
+        kernel_size=kernel_size,
+        strides=(1, 1),
+        input_dilation=strides,
+        dilation=dilation,
         padding=[(k - 1) * d - p for k, d, p in zip(kernel_size, dilation, padding)],
         guide_padding=[d * (k // 2) for k, d in zip(kernel_size, dilation)],
-        type="float32", filter="full",
+        type="float32",
+        filter="full",
     )
     return sizes(**{**values, **options})
 
 
 def pooling(batch, input_size, channels, kernel_size, **options):
-    return convolution(batch, input_size, channels, channels, kernel_size,
-                       **{"filter": "pooling", **options})
+    return convolution(
+        batch, input_size, channels, channels, kernel_size, **{"filter": "pooling", **options}
+    )
 
 
 def _pointers(name, *fields):
     return type(name, (ctypes.Structure,), {"_fields_": [(f, ctypes.c_void_p) for f in fields]})
 
 
-Inputs = _pointers("Inputs", "x", "adapting_kernel", "guide", "center", "valid_mask", "alpha",
-                   "exponent", "kernel", "bias")
-Gradients = _pointers("Gradients", "x", "adapting_kernel", "guide", "center", "alpha", "exponent",
-                      "kernel", "bias")
+Inputs = _pointers(
+    "Inputs",
+    "x",
+    "adapting_kernel",
+    "guide",
+    "center",
+    "valid_mask",
+    "alpha",
+    "exponent",
+    "kernel",
+    "bias",
+)
+Gradients = _pointers(
+    "Gradients", "x", "adapting_kernel", "guide", "center", "alpha", "exponent", "kernel", "bias"
+)
 Part = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32)
 Run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, Part, ctypes.c_void_p)
 
@@ -200,8 +261,9 @@ class Core:
         if gradients is not None:
             gradients = Gradients(**{name: pointer(a) for name, a in gradients.items()})
         error = ctypes.create_string_buffer(512)
-        status = self.library.kpac_check(function, ctypes.byref(sizes), ctypes.byref(inputs), error,
-                                         ctypes.sizeof(error))
+        status = self.library.kpac_check(
+            function, ctypes.byref(sizes), ctypes.byref(inputs), error, ctypes.sizeof(error)
+        )
         if status:
             raise CoreError(error.value.decode())
         count = self._workspace(function, sizes, inputs, gradients)

@@ -43,37 +43,70 @@ class Case:
         self.values = np.random.default_rng(seed)
         self.type = r.choice(types)
         self.is_sum = r.random() < 0.7
-        channels = lambda: r.choice([1, 2, 3, 4, 5, 7, 8, 16, 17, 20, 32, 33, 48, 64, 65, 72])
+
+        def channels():
+            return r.choice([1, 2, 3, 4, 5, 7, 8, 16, 17, 20, 32, 33, 48, 64, 65, 72])
+
         filter_kind = r.choice(["pooling", "shared", "full", "full"])
         given = self.is_sum and r.random() < 0.5
         channel_wise = r.random() < 0.4 and (given and filter_kind != "full" or not self.is_sum)
         c = channels()
-        side = lambda: r.choice([1, 2, 3, 5, 7, 8, 11, 17, 23])
-        pair = lambda f: (f(), f())
+
+        def side():
+            return r.choice([1, 2, 3, 5, 7, 8, 11, 17, 23])
+
+        def pair(f):
+            return (f(), f())
+
         batch = r.choice([0, 1, 1, 1, 2, 2, 3])
-        kernel_size, dilation = pair(lambda: r.choice([1, 3, 3, 5])), pair(lambda: r.choice([1, 1, 2, 3]))
+        kernel_size, dilation = (
+            pair(lambda: r.choice([1, 3, 3, 5])),
+            pair(lambda: r.choice([1, 1, 2, 3])),
+        )
         strides, input_dilation = pair(lambda: r.choice([1, 1, 2, 3])), (1, 1)
         guide_size = input_size = pair(side)
         padding = pair(lambda: r.randint(-1, 5))
-        output = [max(0, (n + 2 * p - d * (k - 1) - 1) // s + 1) for n, p, d, k, s in
-                  zip(input_size, padding, dilation, kernel_size, strides)]
+        output = [
+            max(0, (n + 2 * p - d * (k - 1) - 1) // s + 1)
+            for n, p, d, k, s in zip(input_size, padding, dilation, kernel_size, strides)
+        ]
         guide_padding = padding
         if r.random() < 0.3:  # transposed
             strides, input_dilation = (1, 1), pair(lambda: r.choice([1, 2, 3]))
             padding = [(k - 1) * d - r.randint(0, 2) for k, d in zip(kernel_size, dilation)]
-            output = [max(0, (n - 1) * s + 1 + p) for n, s, p in
-                      zip(input_size, input_dilation, padding)]
-            guide_size, guide_padding = output, [d * (k // 2) for k, d in zip(kernel_size, dilation)]
+            output = [
+                max(0, (n - 1) * s + 1 + p) for n, s, p in zip(input_size, input_dilation, padding)
+            ]
+            guide_size, guide_padding = (
+                output,
+                [d * (k // 2) for k, d in zip(kernel_size, dilation)],
+            )
         if r.random() < 0.15:  # whatever else the interface allows
-            output, guide_size, guide_padding = pair(side), pair(side), pair(lambda: r.randint(-3, 4))
+            output, guide_size, guide_padding = (
+                pair(side),
+                pair(side),
+                pair(lambda: r.randint(-3, 4)),
+            )
         self.s = harness.sizes(
-            batch=batch, input_size=input_size, guide_size=guide_size, output_size=output,
-            input_channels=c, output_channels=channels() if filter_kind == "full" else c,
+            batch=batch,
+            input_size=input_size,
+            guide_size=guide_size,
+            output_size=output,
+            input_channels=c,
+            output_channels=channels() if filter_kind == "full" else c,
             guide_channels=0 if given else channels() if r.random() < 0.3 else r.randint(1, 6),
-            kernel_size=kernel_size, strides=strides, input_dilation=input_dilation,
-            dilation=dilation, padding=padding, guide_padding=guide_padding, type=self.type,
-            kind=r.choice(harness.KINDS), filter=filter_kind, asymmetric=int(r.random() < 0.3),
-            channel_wise=int(channel_wise), normalize=int(not self.is_sum and r.random() < 0.4),
+            kernel_size=kernel_size,
+            strides=strides,
+            input_dilation=input_dilation,
+            dilation=dilation,
+            padding=padding,
+            guide_padding=guide_padding,
+            type=self.type,
+            kind=r.choice(harness.KINDS),
+            filter=filter_kind,
+            asymmetric=int(r.random() < 0.3),
+            channel_wise=int(channel_wise),
+            normalize=int(not self.is_sum and r.random() < 0.4),
         )
         self.fill(given)
 

@@ -14,9 +14,7 @@ class Meeting:
             position = np.arange(s.output_size[a]) * s.strides[a]
             position = position + taps[a] * s.dilation[a] - padding[a]
             index = position // input_dilation[a]
-            inside.append(
-                (position % input_dilation[a] == 0) & (index >= 0) & (index < size[a])
-            )
+            inside.append((position % input_dilation[a] == 0) & (index >= 0) & (index < size[a]))
             met.append(np.where(inside[a], index, 0))
         self.rows, self.columns = met[0][inside[0]], met[1][inside[1]]
         self.outputs = np.ix_(inside[0], inside[1])

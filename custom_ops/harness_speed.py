@@ -14,13 +14,31 @@ def _same(size, k, dilation=1):
 
 
 def _convolution(n, height, width, c, o, g, k, dilation=1, **options):
-    return harness.convolution(n, (height, width), c, o, (k, k), guide_channels=g,
-                               **_same((height, width), k, dilation), **options)
+    return harness.convolution(
+        n,
+        (height, width),
+        c,
+        o,
+        (k, k),
+        guide_channels=g,
+        **_same((height, width), k, dilation),
+        **options,
+    )
 
 
 def _transposed(n, height, width, c, o, g, k, **options):
-    return harness.transposed(n, (height, width), c, o, (k, k), guide_channels=g, strides=(2, 2),
-                              padding=(k // 2, k // 2), output_padding=(1, 1), **options)
+    return harness.transposed(
+        n,
+        (height, width),
+        c,
+        o,
+        (k, k),
+        guide_channels=g,
+        strides=(2, 2),
+        padding=(k // 2, k // 2),
+        output_padding=(1, 1),
+        **options,
+    )
 
 
 SUITE = {
@@ -51,7 +69,10 @@ def _median(calls):
 
 def _ours(core, s, dtype):
     """(forward, forward and all gradients) of the core."""
-    random = lambda *shape: torch.randn(shape, device="cuda", dtype=dtype)
+
+    def random(*shape):
+        return torch.randn(shape, device="cuda", dtype=dtype)
+
     taps = s.kernel_size[0] * s.kernel_size[1]
     inputs = {
         "x": random(s.batch, *s.input_size, s.input_channels),
@@ -61,7 +82,9 @@ def _ours(core, s, dtype):
     }
     y, upstream = (random(s.batch, *s.output_size, s.output_channels) for _ in range(2))
     gradients = {name: torch.empty_like(array) for name, array in inputs.items()}
-    forward = lambda: core.windowed_sum(s, inputs, y)
+
+    def forward():
+        return core.windowed_sum(s, inputs, y)
 
     def both():
         forward()
@@ -73,7 +96,10 @@ def _ours(core, s, dtype):
 def _cudnn(s, dtype):
     """The same of a plain convolution, channels last."""
     last = dict(memory_format=torch.channels_last)
-    random = lambda *shape: torch.randn(shape, device="cuda", dtype=dtype)
+
+    def random(*shape):
+        return torch.randn(shape, device="cuda", dtype=dtype)
+
     x = random(s.batch, s.input_channels, *s.input_size).to(**last).requires_grad_()
     bias = random(s.output_channels).requires_grad_()
     if s.input_dilation[0] > 1:
@@ -102,8 +128,10 @@ def _cudnn(s, dtype):
 def print_speeds(library):
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
-    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, CUDA {torch.version.cuda},"
-          f" cuDNN {torch.backends.cudnn.version()}")
+    print(
+        f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, CUDA {torch.version.cuda},"
+        f" cuDNN {torch.backends.cudnn.version()}"
+    )
     core = harness.Core(library, "cuda", stream=torch.cuda.current_stream().cuda_stream)
     for type_name in ("float32", "float16", "bfloat16"):
         dtype = getattr(torch, type_name)
@@ -113,6 +141,8 @@ def print_speeds(library):
             forward, plain_forward, both, plain_both = _median(
                 [ours[0], theirs[0], ours[1], theirs[1]]
             )
-            print(f"{type_name:9} {name:13} forward {forward:8.3f} ms, cuDNN {plain_forward:8.3f}"
-                  f" ({forward / plain_forward:5.2f} x); with gradients {both:8.3f} ms, cuDNN"
-                  f" {plain_both:8.3f} ({both / plain_both:5.2f} x)")
+            print(
+                f"{type_name:9} {name:13} forward {forward:8.3f} ms, cuDNN {plain_forward:8.3f}"
+                f" ({forward / plain_forward:5.2f} x); with gradients {both:8.3f} ms, cuDNN"
+                f" {plain_both:8.3f} ({both / plain_both:5.2f} x)"
+            )

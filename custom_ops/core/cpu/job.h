@@ -201,7 +201,7 @@ void add_groups(const double* sums, int64_t groups, int64_t values, A* alpha, A*
 
 // How many groups: enough threads find work, and their sums stay small beside the images.
 inline int64_t most_groups(int64_t image_bytes, int64_t sums_bytes) {
-  return std::clamp<int64_t>(image_bytes / 16 / std::max<int64_t>(sums_bytes, 1), 6, 32);
+  return std::clamp<int64_t>(image_bytes / 8 / std::max<int64_t>(sums_bytes, 1), 4, 32);
 }
 
 }  // namespace KPAC_ISA

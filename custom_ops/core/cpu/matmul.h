@@ -31,6 +31,7 @@ void multiply_block(int64_t depth, const A* a, int64_t a_stride, const A* b, int
   constexpr int lanes = kLanes<A>;
   Vector<A> sums[rows][vectors];
   for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
       sums[i][v] = accumulate ? load(c + i * c_stride + v * lanes) : Vector<A>{};
     }
@@ -40,11 +41,13 @@ void multiply_block(int64_t depth, const A* a, int64_t a_stride, const A* b, int
   for (int i = 0; i < (rows + 2) / 3; ++i) base[i] = a + 3 * i * a_stride;
   for (int64_t k = 0; k < depth; ++k) {
     Vector<A> columns[vectors];
+#pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) columns[v] = load(b + v * lanes);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       const A value =
           order == Order::kByRow ? base[i / 3][(i % 3) * a_stride] : a[i];
+#pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) sums[i][v] += columns[v] * value;
     }
     if (order == Order::kByRow) {
@@ -55,6 +58,7 @@ void multiply_block(int64_t depth, const A* a, int64_t a_stride, const A* b, int
     b += b_stride;
   }
   for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) store(c + i * c_stride + v * lanes, sums[i][v]);
   }
 }

@@ -1,6 +1,7 @@
 // The functions kpac_cpu_windowed_sum and kpac_cpu_windowed_sum_gradient.
 #pragma once
 
+#include "direct_product.h"
 #include "job.h"
 #include "pooling.h"
 #include "sum_tile.h"
@@ -35,6 +36,7 @@ struct SumScratch {
   A *kernel = nullptr, *kernel_gradient = nullptr;  // planes of a tile
   A *patches = nullptr, *outputs = nullptr;         // of a row of a tile
   A *row, *dropped;                                 // of one output
+  DirectScratch<A> direct;
   int64_t patches_stride, outputs_stride;
 
   SumScratch(Arena& arena, const kpac_sizes& s, const Plan& plan, int64_t depth, bool guided,
@@ -48,6 +50,7 @@ struct SumScratch {
     outputs_stride = round_up(s.output_channels, kLanes<A>);
     if (s.filter == KPAC_FULL) {
       patches = arena.take<A>(kTileColumns * patches_stride);
+      direct.take(arena, plan.largest_taps);
       outputs = arena.take<A>(kTileColumns * outputs_stride);
     }
     row = arena.take<A>(std::max(s.input_channels, outputs_stride));
@@ -88,13 +91,20 @@ int64_t windowed_sum(const kpac_sizes& s, const kpac_inputs& in, void* out, void
         A* sums = scratch.outputs + p * scratch.outputs_stride;
         for (int64_t o = 0; o < filter.filters; ++o) sums[o] = bias == nullptr ? 0 : widen(bias[o]);
       }
-      for (const TapBlock& block : filter.blocks[tile.phase]) {
-        modulated_patches(x, tile, block, m, scratch.kernel, scratch.patches,
-                          scratch.patches_stride);
-        multiply<Order::kByRow>(tile.width, filter.filters, block.depth, scratch.patches,
-                                scratch.patches_stride, filter.forward + block.forward_offset,
-                                kPanel<A>, block.depth * kPanel<A>, scratch.outputs,
-                                scratch.outputs_stride, true);
+      if (is_direct<T>(filter)) {
+        if constexpr (std::is_same<T, A>::value) {
+          add_direct_row(x, tile, filter, m, scratch.kernel, scratch.direct, scratch.outputs,
+                         scratch.outputs_stride);
+        }
+      } else {
+        for (const TapBlock& block : filter.blocks[tile.phase]) {
+          modulated_patches(x, tile, block, m, scratch.kernel, scratch.patches,
+                            scratch.patches_stride);
+          multiply<Order::kByRow>(tile.width, filter.filters, block.depth, scratch.patches,
+                                  scratch.patches_stride, filter.forward + block.forward_offset,
+                                  kPanel<A>, block.depth * kPanel<A>, scratch.outputs,
+                                  scratch.outputs_stride, true);
+        }
       }
       for (int64_t p = 0; p < tile.width; ++p) {
         const A* sums = scratch.outputs + p * scratch.outputs_stride;

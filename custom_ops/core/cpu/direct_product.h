@@ -1,0 +1,118 @@
+// The windowed sum of a row of a tile without a copy of its patches, for filters of one vector at
+// most: y_p = sum_t K_pt (x_t(p) W_t), so K takes one product for each tap, and none for each
+// channel. With more filters it is slower than multiply_block, for want of registers.
+#pragma once
+
+#include "matmul.h"
+#include "sum_tile.h"
+
+namespace kpac {
+namespace KPAC_ISA {
+
+// One tap of a row of outputs.
+template <typename A>
+struct DirectTap {
+  const A* x;       // the pixel of output 0
+  const A* kernel;  // K of output 0; the next output's follows
+  const A* filter;  // W_t as a panel
+};
+
+// Adds to `rows` outputs; pixels are x_stride apart. Totals and the products of one tap share the
+// registers that multiply_block has for two vectors.
+template <typename A, int rows>
+void direct_block(const DirectTap<A>* taps, int64_t count, int64_t channels, int64_t first,
+                  int64_t x_stride, A* sums, int64_t sums_stride) {
+  Vector<A> totals[rows];
+  for (int i = 0; i < rows; ++i) totals[i] = load(sums + i * sums_stride);
+  for (const DirectTap<A>* tap = taps; tap < taps + count; ++tap) {
+    const A* x = tap->x + first * x_stride;
+    const A* base[(rows + 2) / 3];  // as in multiply_block
+    for (int i = 0; i < (rows + 2) / 3; ++i) base[i] = x + 3 * i * x_stride;
+    const A* filter = tap->filter;
+    Vector<A> products[rows] = {};
+    for (int64_t c = 0; c < channels; ++c) {
+      const Vector<A> column = load(filter);
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i) products[i] += column * base[i / 3][(i % 3) * x_stride];
+      for (int i = 0; i < (rows + 2) / 3; ++i) ++base[i];
+      filter += kPanel<A>;
+    }
+    for (int i = 0; i < rows; ++i) totals[i] += products[i] * tap->kernel[first + i];
+  }
+  for (int i = 0; i < rows; ++i) store(sums + i * sums_stride, totals[i]);
+}
+
+template <typename A>
+using DirectBlock = void (*)(const DirectTap<A>*, int64_t, int64_t, int64_t, int64_t, A*, int64_t);
+
+// Adds the sums of outputs first ... last - 1 of a row over `count` taps.
+template <typename A>
+void add_direct(const DirectTap<A>* taps, int64_t count, int64_t channels, int64_t first,
+                int64_t last, int64_t x_stride, A* sums, int64_t sums_stride) {
+#define KPAC_ROWS(n) direct_block<A, n < kMaxRows ? n : kMaxRows>
+  static const DirectBlock<A> run[] = {
+      KPAC_ROWS(1), KPAC_ROWS(2),  KPAC_ROWS(3),  KPAC_ROWS(4),  KPAC_ROWS(5),
+      KPAC_ROWS(6), KPAC_ROWS(7),  KPAC_ROWS(8),  KPAC_ROWS(9),  KPAC_ROWS(10),
+      KPAC_ROWS(11), KPAC_ROWS(12), KPAC_ROWS(13), KPAC_ROWS(14)};
+#undef KPAC_ROWS
+  const int64_t rows = last - first, blocks = ceil_divide(rows, kMaxRows);
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t start = rows * block / blocks, stop = rows * (block + 1) / blocks;
+    run[stop - start - 1](taps, count, channels, first + start, x_stride,
+                          sums + (first + start) * sums_stride, sums_stride);
+  }
+}
+
+template <typename A>
+struct DirectScratch {
+  DirectTap<A>*taps, *met;   // of a row, and those that some of its outputs meet
+  int64_t *first, *last;     // the outputs that meet each tap
+
+  void take(Arena& arena, int64_t count) {
+    taps = arena.take<DirectTap<A>>(count);
+    met = arena.take<DirectTap<A>>(count);
+    first = arena.take<int64_t>(count);
+    last = arena.take<int64_t>(count);
+  }
+};
+
+// Whether x and the filter are such.
+template <typename T>
+bool is_direct(const Filter<Wide<T>>& filter) {
+  return std::is_same<T, Wide<T>>::value && filter.filters <= kLanes<Wide<T>>;
+}
+
+// Adds the sums of row m of a tile.
+template <typename A>
+void add_direct_row(const Image<A>& x, const Tile& tile, const Filter<A>& filter, int64_t m,
+                    const A* kernel, const DirectScratch<A>& scratch, A* sums,
+                    int64_t sums_stride) {
+  int64_t count = 0, x_stride = 0;
+  for (const TapBlock& block : filter.blocks[tile.phase]) {
+    for_each_run(x, tile, block, m, [&](int64_t tap, int64_t at, int64_t offset, int64_t first,
+                                        int64_t last, int64_t step) {
+      x_stride = step;
+      if (first == last) return;
+      scratch.first[count] = first;
+      scratch.last[count] = last;
+      scratch.taps[count++] = {x.pixels + offset, kernel + at,
+                               filter.forward + block.forward_offset +
+                                   tap * x.channels * kPanel<A>};
+    });
+  }
+  // Near the border, outputs meet different taps: a part for each set of them.
+  for (int64_t start = 0, stop; start < tile.width; start = stop) {
+    int64_t met = 0;
+    stop = tile.width;
+    for (int64_t i = 0; i < count; ++i) {
+      const bool meets = scratch.first[i] <= start && start < scratch.last[i];
+      if (meets) scratch.met[met++] = scratch.taps[i];
+      const int64_t change = meets ? scratch.last[i] : scratch.first[i];
+      if (change > start) stop = std::min(stop, change);
+    }
+    add_direct(scratch.met, met, x.channels, start, stop, x_stride, sums, sums_stride);
+  }
+}
+
+}  // namespace KPAC_ISA
+}  // namespace kpac

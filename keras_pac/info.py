@@ -40,7 +40,11 @@ def info():
         lines.append(f"  runs with: {library.instructions()}")
     variable = os.environ.get("KERAS_PAC_IMPLEMENTATION")
     source = "default" if variable is None else f"KERAS_PAC_IMPLEMENTATION={variable}"
-    lines.append(f"in use        {keras_pac.get_implementation()} ({source})")
+    try:
+        in_use = keras_pac.get_implementation()
+    except ValueError as error:  # the variable names one that can't run
+        in_use = f"none: {error}"
+    lines.append(f"in use        {in_use} ({source})")
     return lines
 
 

@@ -34,6 +34,20 @@ LAYERS = {
         "kernel_size=(3, 2)",
     ),
     "zero kernel size": (lambda: PacPool2D(0), [X], {}, "kernel_size", "kernel_size=0"),
+    "asymmetric as text": (
+        lambda: PacConv2D(3, 3, asymmetric="no"),
+        [X],
+        {},
+        "True or False",
+        "asymmetric='no'",
+    ),
+    "use_bias as a number": (
+        lambda: PacConv2D(3, 3, use_bias=1),
+        [X],
+        {},
+        "True or False",
+        "use_bias=1",
+    ),
     "zero filters": (lambda: PacConv2D(0, 3), [X], {}, "positive", "filters=0"),
     "zero strides": (lambda: PacConv2D(3, 3, strides=0), [X], {}, "at least 1", "strides=0"),
     "zero dilation": (

@@ -1,5 +1,7 @@
 """Which implementation runs: choosing, refusing, reporting."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from conftest import IMPLEMENTATIONS
 from processes import output_of, run_python
@@ -42,6 +44,18 @@ def test_the_context_manager_restores_after_an_error():
     with pytest.raises(KeyError), keras_pac.implementation("taps"):
         raise KeyError
     assert keras_pac.get_implementation() == "patches"
+
+
+def test_the_context_manager_is_for_its_own_thread():
+    with keras_pac.implementation("patches"), ThreadPoolExecutor(1) as pool:
+        assert keras_pac.get_implementation() == "patches"
+        assert pool.submit(keras_pac.get_implementation).result() != "patches"
+
+
+def test_info_says_what_a_wrong_environment_variable_names():
+    process = run_python("-m", "keras_pac.info", KERAS_PAC_IMPLEMENTATION="tap")
+    assert process.returncode == 0, process.stderr
+    assert "none: KERAS_PAC_IMPLEMENTATION" in process.stdout and "'tap'" in process.stdout
 
 
 def test_an_unknown_name_is_refused():

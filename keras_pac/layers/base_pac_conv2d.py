@@ -28,6 +28,8 @@ class BasePacConv2D(BasePacLayer):
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         checks.positive_integer("filters", filters)
+        checks.boolean("use_bias", use_bias)
+        checks.boolean("shared_filters", shared_filters)
         self.filters = filters
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias

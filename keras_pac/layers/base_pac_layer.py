@@ -50,6 +50,10 @@ class BasePacLayer(keras.layers.Layer):
         self.data_format = checks.data_format(data_format)
         self.dilation_rate = checks.pair("dilation_rate", dilation_rate)
         checks.adapting_kernel_options(kernel_type, alpha, exponent)
+        checks.boolean("asymmetric", asymmetric)
+        checks.boolean("trainable_kernel", trainable_kernel)
+        checks.boolean("normalize_kernel", normalize_kernel)
+        checks.boolean("channel_wise", channel_wise)
         self.kernel_type = kernel_type
         self.asymmetric = asymmetric
         self.alpha = alpha
@@ -301,11 +305,11 @@ def _check_smoothing(smoothing):
         isinstance(smoothing, (list, tuple))
         and len(smoothing) == 2
         and smoothing[0] in ("average", "learned")
-        and isinstance(smoothing[1], int)
+        and isinstance(smoothing[1], (int, np.integer))
         and smoothing[1] >= 3
         and smoothing[1] % 2 == 1
     ):
-        return tuple(smoothing)
+        return smoothing[0], int(smoothing[1])
     raise ValueError(
         '`smoothing` must be None, "gaussian", ("average", n) or ("learned", n) with n odd and at '
         f"least 3. Received: smoothing={smoothing!r}"

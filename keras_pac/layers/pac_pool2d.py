@@ -40,7 +40,8 @@ class PacPool2D(BasePacLayer):
         inputs: x, which then guides itself, or [x, guide].
         adapting_kernel: a K computed before, instead of a guide; see
             `keras_pac.ops.adapting_kernel`.
-        valid_mask: 1 where an input pixel counts, else 0. The result is then (y, output_mask):
+        valid_mask: 1 where an input pixel counts, else 0 (or a share of it, for pixels that
+            count in part). The result is then (y, output_mask):
             K is divided by the valid fraction of the window (by its sum with
             `normalize_kernel`), and output_mask is 1 where a valid pixel was seen.
 

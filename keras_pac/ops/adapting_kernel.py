@@ -108,6 +108,10 @@ def adapting_kernel(
             f"output_padding={output_padding!r}, transposed=False"
         )
     output_padding = checks.output_padding(output_padding, strides)
+    checks.boolean("transposed", transposed)
+    checks.boolean("asymmetric", asymmetric)
+    checks.boolean("channel_wise", channel_wise)
+    checks.boolean("normalize", normalize)
     shapes = ((), (guide.shape[-1],)) if channel_wise else ((),)
     checks.adapting_kernel_options(kind, alpha, exponent, shapes)
     if smoothing is not None:

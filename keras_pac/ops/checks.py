@@ -108,7 +108,13 @@ def adapting_kernel_options(kind, alpha, exponent, shapes=((),)):
             )
         shape = tuple(getattr(value, "shape", np.shape(value)))
         if value is not None and shape not in shapes:
-            raise ValueError(f"`{name}` must have a shape of {shapes}. Received: shape {shape}")
+            rule = " or ".join(f"of shape {s}" if s else "a scalar" for s in shapes)
+            raise ValueError(f"`{name}` must be {rule}. Received: shape {shape}")
+
+
+def boolean(name, value):
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
 
 
 def rank(name, shape, expected):

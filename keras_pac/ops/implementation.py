@@ -1,6 +1,7 @@
 """Which code computes a windowed sum, and why."""
 
 import contextlib
+import contextvars
 import os
 
 import keras
@@ -59,15 +60,13 @@ def set_implementation(name):
     >>> keras_pac.set_implementation("auto")
     """
     global _chosen
-    _check_name(name, ("auto", *NAMES))
-    if name != "auto" and (reasons := not_supported_reasons(name)):
-        raise ValueError(f"Implementation {name!r} can't run: {' '.join(reasons)}")
+    _check_can_run(name)
     _chosen = name
 
 
 @contextlib.contextmanager
 def implementation(name):
-    """Choose the implementation inside a `with` block; see `set_implementation`.
+    """Choose the implementation inside a `with` block, for this thread; see `set_implementation`.
 
     Args:
         name: "auto", "patches", "taps" or "compiled".
@@ -81,12 +80,12 @@ def implementation(name):
     ...     keras_pac.get_implementation()
     'taps'
     """
-    previous = _choice()
-    set_implementation(name)
+    _check_can_run(name)
+    token = _inside.set(name)
     try:
         yield
     finally:
-        set_implementation(previous)
+        _inside.reset(token)
 
 
 def get_implementation():
@@ -124,6 +123,8 @@ def compiled():
 
 
 def _choice():
+    if inside := _inside.get():
+        return inside
     if _chosen is None:
         try:
             set_implementation(os.environ.get("KERAS_PAC_IMPLEMENTATION", "auto"))
@@ -141,6 +142,12 @@ def module():
     return taps
 
 
+def _check_can_run(name):
+    _check_name(name, ("auto", *NAMES))
+    if name != "auto" and (reasons := not_supported_reasons(name)):
+        raise ValueError(f"Implementation {name!r} can't run: {' '.join(reasons)}")
+
+
 def _check_name(name, names):
     if name not in names:
         raise ValueError(f"The implementation must be one of {names}. Received: {name!r}")
@@ -148,3 +155,5 @@ def _check_name(name, names):
 
 # None until the first use, when the environment variable is read.
 _chosen = None
+# That of the `with` block that the thread is in, or None.
+_inside = contextvars.ContextVar("implementation", default=None)

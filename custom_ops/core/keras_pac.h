@@ -61,7 +61,7 @@ typedef struct {
   int64_t input_channels;  /* C */
   int64_t guide_channels;  /* G; not used where adapting_kernel is given */
   int64_t output_channels; /* O; C unless the filter is full */
-  int64_t kernel_size[2];  /* T taps in all */
+  int64_t kernel_size[2];  /* odd; T taps in all, at most 2^20 */
   int64_t strides[2];
   int64_t input_dilation[2];
   int64_t dilation[2];

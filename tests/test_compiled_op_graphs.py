@@ -188,3 +188,15 @@ def test_saving_a_concrete_function_names_the_switch(compiled, data, tmp_path):
     concrete = function.get_concrete_function(*map(tf.constant, data))
     with pytest.raises(AssertionError, match=r"keras_pac.set_implementation\('taps'\)"):
         tf.saved_model.save(module, str(tmp_path), signatures=concrete)
+
+
+def test_graphs_of_sessions(compiled, data):
+    """Each has what it needs of its own."""
+    layer = keras_pac.PacConv2D(4, 3)
+    expected = layer(data)
+    weights = [np.asarray(weight) for weight in layer.weights]
+    for _ in range(2):
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            function = tf.function(lambda x, guide: layer.stateless_call(weights, [], [x, guide]))
+            y, _ = function(*map(tf.constant, data))
+            assert_close(session.run(y), expected, "float32")

@@ -23,6 +23,8 @@ import tensorflow as tf
 import keras_pac
 from benchmarks.cases import SUITE, forward, training_step
 from benchmarks.memory import peak_in_own_process
+from keras_pac.ops import library
+from keras_pac.ops.implementation import NAMES
 
 QUANTITIES = {
     "forward_ms": "forward",
@@ -35,6 +37,9 @@ def main(argv=None, suite=SUITE):
     options = parse_arguments(argv, suite)
     cases = [case for case in suite if case.name in options.cases]
     report = {"machine": machine(), "repeats": options.repeats, "cases": {}}
+    if "compiled" in options.implementations:
+        report["compiled_op"] = built = compiled_op()
+        print("The compiled op:", *(f"{key}: {value}" for key, value in built.items()), sep="\n  ")
     for case in cases:
         measured = measure(case, options.implementations, options.repeats)
         report["cases"][case.name] = measured
@@ -59,7 +64,8 @@ def parse_arguments(argv, suite):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     names = [case.name for case in suite]
     parser.add_argument("--cases", nargs="+", choices=names, default=names, metavar="CASE")
-    parser.add_argument("--implementations", nargs="+", default=["patches", "taps"])
+    here = [name for name in NAMES if not keras_pac.not_supported_reasons(name)]
+    parser.add_argument("--implementations", nargs="+", choices=NAMES, default=here, metavar="NAME")
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
     parser.add_argument(
         "--quick", dest="repeats", action="store_const", const=3, default=15,
@@ -180,6 +186,13 @@ def machine():
         "keras": keras.__version__,
         "keras_pac": keras_pac.__version__,
     }
+
+
+def compiled_op():
+    """Return how the op was built, and what it uses of this processor."""
+    keys = ("compiler", "flags", "cuda")
+    built = {key: value for key, value in library.built_with().items() if key in keys}
+    return {**built, "runs with": library.instructions()}
 
 
 def cpu_model():

@@ -18,27 +18,17 @@ import importlib.metadata
 import json
 import os
 import pathlib
-import platform
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 
+import build_core
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "custom_ops"
 LIBRARY, INFO = "keras_pac_ops.so", "keras_pac_ops.json"
-FLAGS = (
-    "-O3 -std=c++17 -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno "
-    "-fno-trapping-math -Wall -Wextra -Wno-maybe-uninitialized"
-).split()  # the last because GCC 12 warns about its own AVX-512 header
-# One source compiled for several processors; the library chooses when it runs.
-ENGINE = "core/cpu/engine.cc"
-INSTRUCTIONS = {
-    "generic": "",
-    "avx2": "-mavx2 -mfma -mf16c",
-    "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512",
-}
 
 
 class BuildError(Exception):
@@ -47,12 +37,13 @@ class BuildError(Exception):
 
 def build(folder, objects):
     """Build the library into `folder`, with object files in `objects`; True if it changed."""
-    compiler = shlex.split(os.environ.get("CXX", "g++"))
+    compiler = build_core.cxx()
     if shutil.which(compiler[0]) is None:
         raise BuildError(f"there is no C++ compiler {compiler[0]!r}; CXX names another")
     nvcc = _nvcc()
     version = importlib.metadata.version("tensorflow")
-    steps = [*_compile_steps(compiler), *(_cuda_steps(nvcc) if nvcc else [])]
+    # The core last: see `core_steps`.
+    steps = [*_adapter_steps(compiler), *_core_steps(compiler, nvcc)]
     state = json.dumps([steps, version, _contents(), _output([*compiler, "--version"])])
     state = hashlib.sha256(state.encode()).hexdigest()
     if all((folder / name).exists() for name in (LIBRARY, INFO)):
@@ -76,15 +67,15 @@ def build(folder, objects):
     # A library without the file beside it is refused, so none is ever taken for another.
     (folder / INFO).unlink(missing_ok=True)
     unfinished = folder / f"{LIBRARY}.tmp"
-    link += _cuda_link(nvcc) if nvcc else []
+    link += build_core.cuda_link_flags(nvcc) if nvcc else []
     _run([*compiler, "-shared", "-o", unfinished, *files, *link])
     os.replace(unfinished, folder / LIBRARY)
     info = {
         "keras_pac": _package_version(),
         "tensorflow": version,
         "compiler": _output([*compiler, "--version"]).splitlines()[0],
-        "flags": " ".join(FLAGS),
-        "instructions": [name.split("_")[-1] for source, name, _ in steps if source == ENGINE],
+        "flags": " ".join(build_core.FLAGS),
+        "instructions": build_core.instruction_sets(),
         "cuda": _cuda_version(nvcc) if nvcc else None,
         "cuda_architectures": _architectures() if nvcc else None,
         "state": state,
@@ -93,29 +84,17 @@ def build(folder, objects):
     return True
 
 
-def _compile_steps(compiler):
-    """(source, name of the object file, command) of every C++ file."""
-    for folder in ("core", "core/cpu", "tf"):
-        for path in sorted((SOURCES / folder).glob("*.cc")):
-            source = path.relative_to(SOURCES).as_posix()
-            name = source.replace("/", "_")[: -len(".cc")]
-            if source != ENGINE:
-                yield source, name, [*compiler, *FLAGS]
-                continue
-            vectors = platform.machine().lower() in ("x86_64", "amd64")
-            for instructions, flags in INSTRUCTIONS.items():
-                if vectors or instructions == "generic":
-                    flags = [*FLAGS, f"-DKPAC_ISA={instructions}", *flags.split()]
-                    yield source, f"{name}_{instructions}", [*compiler, *flags]
+def _adapter_steps(compiler):
+    """(source, name of the object file, command) of TensorFlow's side."""
+    for path in sorted((SOURCES / "tf").glob("*.cc")):
+        yield f"tf/{path.name}", f"tf_{path.stem}", [*compiler, *build_core.FLAGS]
 
 
-def _cuda_steps(nvcc):
-    codes = [
-        f"--generate-code=arch=compute_{number},code=sm_{number}" for number in _architectures()
-    ]
-    command = [nvcc, "-O3", "-std=c++17", "-Xcompiler", "-fPIC,-fvisibility=hidden", *codes]
-    for path in sorted((SOURCES / "core" / "cuda").glob("*.cu")):
-        yield path.relative_to(SOURCES).as_posix(), f"cuda_{path.stem}", command
+def _core_steps(compiler, nvcc):
+    """The same of the core."""
+    options = {"cuda": True, "nvcc": nvcc, "architectures": _architectures()} if nvcc else {}
+    for path, name, command in build_core.core_steps(compiler=compiler, **options):
+        yield path.relative_to(SOURCES).as_posix(), name, command
 
 
 def _nvcc():
@@ -134,12 +113,6 @@ def _architectures():
 def _cuda_version(nvcc):
     found = re.search(r"release ([\d.]+)", _output([nvcc, "--version"]))
     return found[1] if found else "unknown"
-
-
-def _cuda_link(nvcc):
-    root = pathlib.Path(nvcc).resolve().parent.parent
-    folders = [folder for name in ("lib64", "lib") if (folder := root / name).is_dir()]
-    return [*(f"-L{folder}" for folder in folders), "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
 
 
 def _tensorflow_flags():

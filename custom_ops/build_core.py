@@ -5,27 +5,45 @@
     python custom_ops/build_core.py --emulate --output libkeras_pac_emulated.so
 
 `--emulate` compiles the CUDA sources as C++: kpac_cuda_* then run on the CPU, on host pointers. It
-takes CUDA's headers, but no nvcc and no GPU. `core_objects` is what another build needs.
+takes CUDA's headers, but no nvcc and no GPU.
+
+`build.py` and the tests of the core take the compiler's flags and the commands from here.
 """
 
 import argparse
 import os
 import pathlib
+import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 CORE = pathlib.Path(__file__).resolve().parent / "core"
-COMMON = ["-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden"]
-COMMON += ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-X86 = {
+FLAGS = (
+    "-O3 -std=c++17 -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno "
+    "-fno-trapping-math -Wall -Wextra -Wno-maybe-uninitialized"
+).split()  # the last because GCC 12 warns about its own AVX-512 header
+SANITIZE = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all".split()
+# cpu/engine.cc is compiled once for each; the library chooses when it runs.
+INSTRUCTIONS = {
     "generic": [],
-    "avx2": ["-mavx2", "-mfma", "-mf16c"],
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mf16c"]
+    "avx2": "-mavx2 -mfma -mf16c".split(),
+    "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c".split()
     + ["-mprefer-vector-width=512"],
 }
-SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+def cxx():
+    """The C++ compiler's command: the environment variable CXX, else g++."""
+    return shlex.split(os.environ.get("CXX", "g++"))
+
+
+def instruction_sets():
+    """Those that engine.cc can be compiled for here, the plainest first."""
+    vectors = platform.machine().lower() in ("x86_64", "amd64")
+    return list(INSTRUCTIONS) if vectors else ["generic"]
 
 
 def cuda_home(nvcc="nvcc"):
@@ -37,71 +55,80 @@ def cuda_home(nvcc="nvcc"):
     for candidate in candidates:
         if candidate and (pathlib.Path(candidate) / "include" / "cuda_fp16.h").exists():
             return pathlib.Path(candidate)
-    raise FileNotFoundError("No CUDA toolkit was found: set CUDA_HOME to its folder.")
+    raise FileNotFoundError("no CUDA toolkit was found: CUDA_HOME names its folder")
 
 
 def nvcc_flags(architectures):
     """Code for every architecture (80, 90, ...), and PTX of the last for later GPUs."""
-    flags = [
-        "-O3",
-        "-std=c++17",
-        "-Xcompiler",
-        "-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas",
-    ]
+    host = "-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas"
+    flags = ["-O3", "-std=c++17", "-Xcompiler", host]
     for architecture in architectures:
         flags += ["-gencode", f"arch=compute_{architecture},code=sm_{architecture}"]
     last = architectures[-1]
     return flags + ["-gencode", f"arch=compute_{last},code=compute_{last}"]
 
 
-def core_commands(
+def cuda_link_flags(nvcc="nvcc"):
+    """The static CUDA runtime, so that the library also loads where there is no CUDA."""
+    folders = [path for name in ("lib64", "lib") if (path := cuda_home(nvcc) / name).is_dir()]
+    return [*(f"-L{path}" for path in folders), "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+
+
+def core_steps(
     cuda=False,
     architectures=("80", "90"),
     emulate=False,
     sanitize=False,
-    compiler="g++",
+    compiler=None,
     nvcc="nvcc",
-    x86=True,
 ):
-    """[(source, suffix, command without -o)] for every object of the core."""
-    cxx = [compiler, *COMMON, *(SANITIZE if sanitize else [])]
-    commands = []
+    """[(source, name of the object file, command without -c and -o)] of the core.
+
+    They have to be linked in this order, behind whatever else there is. The sources share inline
+    functions and templates, such as the members of std::vector<int64_t>, and of several definitions
+    the linker keeps the first: that must not be one with vector instructions, which would then run
+    on every processor.
+    """
+    command = [*(compiler or cxx()), *FLAGS, *(SANITIZE if sanitize else [])]
+    engine = CORE / "cpu" / "engine.cc"
+    steps = []
     for source in sorted([*CORE.glob("*.cc"), *CORE.glob("cpu/*.cc")]):
-        if source.name == "engine.cc":
-            for isa in X86 if x86 else ["generic"]:
-                commands.append((source, isa, [*cxx, f"-DKPAC_ISA={isa}", *X86[isa]]))
-        else:
-            commands.append((source, "", cxx))
+        if source != engine:
+            steps.append((source, source.stem, command))
     for source in sorted(CORE.glob("cuda/*.cu")):
         if emulate:
             include = ["-isystem", str(cuda_home(nvcc) / "include")]
             flags = ["-DKPAC_EMULATE", "-Wno-unknown-pragmas", *include, "-x", "c++"]
-            commands.append((source, "", [*cxx, *flags]))
+            steps.append((source, f"cuda_{source.stem}", [*command, *flags]))
         elif cuda:
-            commands.append((source, "", [nvcc, *nvcc_flags(architectures)]))
-    return commands
+            steps.append((source, f"cuda_{source.stem}", [nvcc, *nvcc_flags(architectures)]))
+    for name in instruction_sets():
+        flags = [f"-DKPAC_ISA={name}", *INSTRUCTIONS[name]]
+        steps.append((engine, f"engine_{name}", [*command, *flags]))
+    return steps
 
 
-def core_objects(folder, jobs=None, verbose=False, **options):
-    """Compile the core into `folder`; options as for `core_commands`. Returns the object files."""
+def core_objects(folder, jobs=None, **options):
+    """Compile the core into `folder`; options of `core_steps`. The object files, in its order."""
 
-    def compile_one(entry):
-        source, suffix, command = entry
-        target = pathlib.Path(folder) / ("_".join(filter(None, [source.stem, suffix])) + ".o")
-        command = [*command, "-c", str(source), "-o", str(target)]
-        if verbose:
-            print(" ".join(command), flush=True)
-        subprocess.run(command, check=True)
-        return str(target)
+    def compile_one(step):
+        source, name, command = step
+        target = pathlib.Path(folder) / f"{name}.o"
+        subprocess.run([*command, "-c", str(source), "-o", str(target)], check=True)
+        return target
 
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-        return list(pool.map(compile_one, core_commands(**options)))
+        return list(pool.map(compile_one, core_steps(**options)))
 
 
-def link_command(objects, output, cuda=False, sanitize=False, compiler="g++", nvcc="nvcc"):
-    if cuda:  # nvcc adds the static CUDA runtime
-        return [nvcc, "-shared", *objects, "-o", str(output)]
-    return [compiler, "-shared", *objects, "-o", str(output), *(SANITIZE if sanitize else [])]
+def build(output, jobs=None, **options):
+    """Build the shared library `output`; options of `core_steps`."""
+    link = cuda_link_flags(options.get("nvcc", "nvcc")) if options.get("cuda") else []
+    link += SANITIZE if options.get("sanitize") else []
+    compiler = options.get("compiler") or cxx()
+    with tempfile.TemporaryDirectory() as folder:
+        objects = core_objects(folder, jobs, **options)
+        subprocess.run([*compiler, "-shared", *objects, "-o", str(output), *link], check=True)
 
 
 def main():
@@ -111,20 +138,13 @@ def main():
     parser.add_argument("--architectures", nargs="+", default=["80", "90"])
     parser.add_argument("--emulate", action="store_true", help="CUDA sources as C++, on the CPU")
     parser.add_argument("--sanitize", action="store_true", help="address and undefined behaviour")
-    parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
+    parser.add_argument("--compiler", type=shlex.split, default=cxx())
     parser.add_argument("--nvcc", default=os.environ.get("NVCC", "nvcc"))
     parser.add_argument("--jobs", type=int, default=None)
-    parser.add_argument("--verbose", action="store_true")
     options = vars(parser.parse_args())
-    output, jobs, verbose = (options.pop(name) for name in ("output", "jobs", "verbose"))
     if options["cuda"] and options["emulate"]:
         parser.error("--cuda and --emulate define the same functions: choose one.")
-    options["x86"] = os.uname().machine in ("x86_64", "amd64")
-    with tempfile.TemporaryDirectory() as folder:
-        objects = core_objects(folder, jobs, verbose, **options)
-        for name in ("architectures", "emulate", "x86"):
-            options.pop(name)
-        subprocess.run(link_command(objects, output, **options), check=True)
+    build(**options)
 
 
 if __name__ == "__main__":

@@ -267,6 +267,8 @@ class Core:
         if status:
             raise CoreError(error.value.decode())
         count = self._workspace(function, sizes, inputs, gradients)
+        if count < 0:
+            raise CoreError(f"the workspace of {FUNCTIONS[function]} can't be counted")
         memory = self._allocate(count)
         arguments = [ctypes.byref(sizes), ctypes.byref(inputs)]
         arguments += [ctypes.c_void_p(p) for p in pointers]

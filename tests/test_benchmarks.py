@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import keras_pac
 from benchmarks.cases import SUITE, Case
 
 # Large enough to be seen in the memory of a process.
@@ -14,17 +15,32 @@ def test_report(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     from benchmarks import run
 
-    run.main(["--quick", "--implementations", "taps", "--output", str(tmp_path)], suite=[SMALL])
+    # "taps", and the compiled op where it is built.
+    names = [name for name in run.parse_arguments([], [SMALL]).implementations if name != "patches"]
+    arguments = ["--quick", "--implementations", *names, "--output", str(tmp_path)]
+    run.main(arguments, suite=[SMALL])
     report = json.loads((tmp_path / "benchmarks.json").read_text())
     quantities = {"forward_ms", "training_step_ms", "peak_memory_mib"}
     assert set(report["cases"]["small"]) == quantities
     assert set(report["geometric_mean_of_ratios"]) == quantities
     for quantity, measured in report["cases"]["small"].items():
-        assert measured["keras"] > 0 and measured["taps"] > 0
-        mean = report["geometric_mean_of_ratios"][quantity]["taps"]
-        assert mean == pytest.approx(measured["taps"] / measured["keras"])
+        assert set(measured) == {"keras", *names} and min(measured.values()) > 0
+        for name in names:
+            mean = report["geometric_mean_of_ratios"][quantity][name]
+            assert mean == pytest.approx(measured[name] / measured["keras"])
     assert (tmp_path / "benchmarks.png").stat().st_size > 0
-    assert "Geometric mean" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Geometric mean" in printed
+    assert ("compiled" in names) == ("compiled_op" in report) == ("runs with: " in printed)
+
+
+def test_what_can_run_is_measured():
+    pytest.importorskip("matplotlib")
+    from benchmarks import run
+
+    chosen = run.parse_arguments([], [SMALL]).implementations
+    assert chosen[:2] == ["patches", "taps"]
+    assert ("compiled" in chosen) == (not keras_pac.not_supported_reasons("compiled"))
 
 
 @pytest.mark.parametrize("case", [SMALL, *SUITE], ids=lambda case: case.name)

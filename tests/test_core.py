@@ -6,6 +6,7 @@ of more than 2^31 pixels. Run again what they print to repeat a failure.
 
 import fcntl
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -80,6 +81,26 @@ def test_threads_change_no_bit(drivers, instructions):
 def test_every_element_by_finite_differences(drivers, instructions):
     process = start(drivers / "fuzz", 0, 1000, "--differences", instructions=instructions)
     check(process, instructions=instructions)
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="there is no objdump")
+@pytest.mark.skipif(
+    "avx512" not in build.build_core.instruction_sets(), reason="not compiled for AVX-512"
+)
+def test_vector_instructions_stay_behind_the_choice(drivers):
+    """No function that all instruction sets share is taken from the object files of one of them."""
+    command = ["objdump", "-d", "--no-show-raw-insn", drivers / "fuzz"]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    users = {"%ymm": set(), "%zmm": set()}
+    for line in code.splitlines():
+        if line.endswith(">:"):
+            function = line
+        for register, functions in users.items():
+            if register in line:
+                functions.add(function)
+    assert users["%ymm"] and users["%zmm"]
+    assert not [name for name in users["%ymm"] if "avx2" not in name and "avx512" not in name]
+    assert not [name for name in users["%zmm"] if "avx512" not in name]
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ kpac_status kpac_check(kpac_function function, const kpac_sizes* sizes, const kp
                        char* error, size_t error_size);
 
 /* Bytes of workspace that a function needs, after a kpac_check that returned KPAC_OK. `gradients`
- * is NULL for the functions that compute none. */
+ * is NULL for the functions that compute none. -1 if they can't be counted, for want of memory. */
 int64_t kpac_cpu_workspace(kpac_function function, const kpac_sizes* sizes,
                            const kpac_inputs* inputs, const kpac_gradients* gradients,
                            int32_t workers);

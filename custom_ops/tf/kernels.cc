@@ -195,6 +195,9 @@ class PacOp : public OpKernel {
       bytes = kpac_cuda_workspace(function, &arguments.sizes, &arguments.inputs, gradients);
     }
 #endif
+    if (bytes < 0) {
+      return absl::ResourceExhaustedError("there is no memory to plan a windowed sum with");
+    }
     Tensor workspace;
     if (bytes > 0) {
       TensorShape shape;

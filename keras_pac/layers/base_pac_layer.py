@@ -78,8 +78,8 @@ class BasePacLayer(keras.layers.Layer):
 
     @property
     def supports_jit(self):
-        """False where the compiled op runs: Keras then doesn't turn XLA on by itself."""
-        return self._supports_jit and implementation.get_implementation() != "compiled"
+        """False where Keras has to be kept from turning XLA on by itself."""
+        return self._supports_jit and not implementation.avoids_xla()
 
     @supports_jit.setter
     def supports_jit(self, value):

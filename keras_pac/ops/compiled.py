@@ -143,7 +143,6 @@ def _sizes(values):
     return tf.stack([tf.cast(value, tf.int64) for value in values])
 
 
-@functools.cache
 def _not_for_export():
     """A resource that no model tracks: TensorFlow refuses to save a graph that refers to it.
 
@@ -151,11 +150,19 @@ def _not_for_export():
     that the user got before. Its error shows the name of the resource.
     """
     with tf.init_scope(), tf.device("CPU:0"):
-        return tf.raw_ops.VarHandleOp(
-            dtype=tf.bool,
-            shape=(),
-            shared_name="call keras_pac.set_implementation('taps') before tracing what is saved",
-        )
+        # Inside a `tf.Graph` it belongs to that graph.
+        return _eager_resource() if tf.executing_eagerly() else _resource()
+
+
+def _resource():
+    return tf.raw_ops.VarHandleOp(
+        dtype=tf.bool,
+        shape=(),
+        shared_name="call keras_pac.set_implementation('taps') before tracing what is saved",
+    )
+
+
+_eager_resource = functools.cache(_resource)
 
 
 def _exporting():

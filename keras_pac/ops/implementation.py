@@ -122,6 +122,18 @@ def compiled():
     return compiled if compiled.fits_here() else None
 
 
+def avoids_xla():
+    """Whether the compiled op runs unless XLA is on, and Keras turns that on without being asked.
+
+    Keras does so only where TensorFlow sees more than CPUs.
+    """
+    if get_implementation() != "compiled":
+        return False
+    import tensorflow as tf
+
+    return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+
+
 def _choice():
     if inside := _inside.get():
         return inside

@@ -6,30 +6,23 @@ has, and with nothing else. The environment variable CXX names another compiler 
 
 import argparse
 import concurrent.futures
-import os
 import pathlib
-import platform
-import shlex
 import shutil
 import subprocess
+import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-CORE = HERE.parent.parent / "custom_ops" / "core"
+ROOT = HERE.parent.parent
+sys.path.append(str(ROOT))  # also where this file is the program
+
+from custom_ops import build_core  # noqa: E402
+
 DRIVERS = ("fuzz", "huge")
-FLAGS = "-std=c++17 -Wall -Wextra -pthread -ffp-contract=fast -fno-math-errno".split()
-OPTIMIZED = ["-O2"]
-SANITIZED = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all".split()
-# cpu/engine.cc is compiled once for each; the core chooses when it runs.
-INSTRUCTIONS = {
-    "generic": [],
-    "avx2": ["-mavx2", "-mfma", "-mf16c"],
-    "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c".split(),
-}
 
 
 def compiler():
     """The compiler's command, or None where there is none."""
-    command = shlex.split(os.environ.get("CXX", "g++"))
+    command = build_core.cxx()
     return command if shutil.which(command[0]) else None
 
 
@@ -47,28 +40,17 @@ def build(folder, sanitize=False):
     """Build the drivers into `folder`."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    flags = [*FLAGS, *(SANITIZED if sanitize else OPTIMIZED)]
-    vectors = platform.machine().lower() in ("x86_64", "amd64")
-    steps = []
-    for source in [*sorted(CORE.glob("*.cc")), *sorted((CORE / "cpu").glob("*.cc"))]:
-        if source.name == "engine.cc":
-            for name, machine in INSTRUCTIONS.items():
-                if vectors or name == "generic":
-                    options = [f"-DKPAC_ISA={name}", *machine]
-                    steps.append((source, folder / f"engine_{name}.o", options))
-        else:
-            steps.append((source, folder / f"core_{source.stem}.o", []))
-    core = [target for _, target, _ in steps]
-    for name in DRIVERS:
-        steps.append((HERE / f"{name}.cc", folder / f"{name}.o", [f"-I{CORE}"]))
+    flags = ["-std=c++17", "-pthread", "-Wall", "-Wextra", f"-I{build_core.CORE}"]
+    flags += build_core.SANITIZE if sanitize else ["-O2"]
 
-    def compile_one(step):
-        source, target, options = step
-        _run([*compiler(), *flags, *options, "-c", source, "-o", target])
+    def compile_driver(name):
+        _run([*compiler(), *flags, "-c", HERE / f"{name}.cc", "-o", folder / f"{name}.o"])
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(compile_one, steps))
+        list(pool.map(compile_driver, DRIVERS))
+    core = build_core.core_objects(folder, jobs=2, sanitize=sanitize)
     for name in DRIVERS:
+        # The core last: see `core_steps`.
         _run([*compiler(), *flags, folder / f"{name}.o", *core, "-o", folder / name])
 
 

@@ -64,21 +64,24 @@ KPAC_EXPORT const char* kpac_cpu_instructions(void) { return instructions().name
 KPAC_EXPORT int64_t kpac_cpu_workspace(kpac_function function, const kpac_sizes* sizes,
                                        const kpac_inputs* inputs, const kpac_gradients* gradients,
                                        int32_t workers) {
-  const Engine& engine = instructions().engine(sizes->type);
   const kpac_parallel_for none = {nullptr, workers, nullptr};
-  switch (function) {
-    case KPAC_ADAPTING_KERNEL:
-      return engine.adapting_kernel(*sizes, *inputs, nullptr, nullptr, nullptr, none, true);
-    case KPAC_ADAPTING_KERNEL_GRADIENT:
-      return engine.adapting_kernel_gradient(*sizes, *inputs, nullptr, *gradients, nullptr, none,
-                                             true);
-    case KPAC_WINDOWED_SUM:
-      return engine.windowed_sum(*sizes, *inputs, nullptr, nullptr, none, true);
-    case KPAC_WINDOWED_SUM_GRADIENT:
-      return engine.windowed_sum_gradient(*sizes, *inputs, nullptr, *gradients, nullptr, none,
-                                          true);
+  try {
+    const Engine& engine = instructions().engine(sizes->type);
+    switch (function) {
+      case KPAC_ADAPTING_KERNEL:
+        return engine.adapting_kernel(*sizes, *inputs, nullptr, nullptr, nullptr, none, true);
+      case KPAC_ADAPTING_KERNEL_GRADIENT:
+        return engine.adapting_kernel_gradient(*sizes, *inputs, nullptr, *gradients, nullptr, none,
+                                               true);
+      case KPAC_WINDOWED_SUM:
+        return engine.windowed_sum(*sizes, *inputs, nullptr, nullptr, none, true);
+      case KPAC_WINDOWED_SUM_GRADIENT:
+        return engine.windowed_sum_gradient(*sizes, *inputs, nullptr, *gradients, nullptr, none,
+                                            true);
+    }
+  } catch (const std::exception&) {  // no memory for the tables that are counted
   }
-  return 0;
+  return -1;
 }
 
 KPAC_EXPORT kpac_status kpac_cpu_adapting_kernel(const kpac_sizes* sizes,

@@ -11,6 +11,7 @@ from tolerances import assert_close
 
 import keras_pac
 from keras_pac.ops import compiled as compiled_op
+from keras_pac.ops import library
 
 pytestmark = needs_op
 
@@ -108,6 +109,14 @@ def test_xla_stays_off_where_there_is_a_gpu(compiled, data, traced, monkeypatch,
     with keras_pac.implementation("taps"):
         model.compile("sgd", "mse", jit_compile=jit_compile)
         assert model.jit_compile
+
+
+@pytest.mark.parametrize(("cuda", "chosen"), [(False, "taps"), (True, "compiled")])
+def test_auto_keeps_images_on_a_gpu(compiled, monkeypatch, cuda, chosen):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: [Gpu])
+    monkeypatch.setattr(library, "has_cuda", lambda: cuda)
+    with keras_pac.implementation("auto"):
+        assert keras_pac.get_implementation() == chosen
 
 
 def test_the_portable_code_runs_inside_xla(compiled, data):

@@ -52,6 +52,12 @@ def not_loaded_reasons():
     return [loaded] if isinstance(loaded := load(), str) else []
 
 
+@functools.cache
+def has_cuda():
+    """Whether the library was built with CUDA kernels."""
+    return built_with().get("cuda") is not None
+
+
 def instructions():
     """The vector instructions that the loaded library uses on this processor."""
     function = ctypes.CDLL(str(FOLDER / LIBRARY)).kpac_cpu_instructions

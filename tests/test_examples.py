@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.evaluation import interpolate, offset_and_scale, rmse, sample_centers, upsample
+from examples.evaluation import (
+    fill_unknown,
+    interpolate,
+    offset_and_scale,
+    rmse,
+    sample_centers,
+    upsample,
+)
 from examples.initial_weights import start_as_interpolation
-from examples.motorcycle import fill_unknown, load_motorcycle
+from examples.motorcycle import load_motorcycle
 from examples.scenes import pac_scenes
 from examples.scenes.drawing import draw_scene
 from examples.training_data import training_batches, whole_scenes

@@ -21,6 +21,14 @@ mean squared error. `<command> --help` lists every option.
 """
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that there are."""
+
+    def _get_help_string(self, action):
+        without = action.default in (None, [], False, True)
+        return action.help if without else super()._get_help_string(action)
+
+
 def make_parser():
     parser = argparse.ArgumentParser(
         prog="python -m examples.joint_upsampling",
@@ -33,9 +41,7 @@ def make_parser():
         ("evaluate", add_evaluate_options, "measure the error of methods"),
         ("predict", add_predict_options, "upsample one low-res target"),
     ):
-        command = commands.add_parser(
-            name, help=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        command = commands.add_parser(name, help=purpose, formatter_class=HelpFormatter)
         add_options(command)
     return parser
 
@@ -45,11 +51,20 @@ def add_data_options(parser, split):
     add = group.add_argument
     add("--data", required=True, help="name in examples.datasets, or `folder`")
     add("--split", default=split, help="split of the data set")
-    add("--images", help="with --data folder: folder of the images")
-    add("--targets", help="with --data folder: folder of depth (.png, .npy) or flow (.flo) files")
+    add("--images", metavar="DIR", help="with --data folder: folder of the images")
+    add(
+        "--targets",
+        metavar="DIR",
+        help="with --data folder: folder of depth (.png, .npy) or flow (.flo) files",
+    )
     add("--config", help="builder configuration, such as `clean` for mpi_sintel")
-    add("--data-dir", default="outputs/datasets", help="where prepared data sets are kept")
-    add("--manual-dir", help="folder with files that were downloaded by hand")
+    add(
+        "--data-dir",
+        metavar="DIR",
+        default="outputs/datasets",
+        help="where prepared data sets are kept",
+    )
+    add("--manual-dir", metavar="DIR", help="folder with files that were downloaded by hand")
 
 
 def add_problem_options(parser):
@@ -58,9 +73,15 @@ def add_problem_options(parser):
     add(
         "--low-res",
         choices=("center", "last", "bilinear", "bicubic", "nearest"),
-        help="how low-res targets are made (None: center for depth, bilinear for flow)",
+        help="how low-res targets are made (center for depth, bilinear for flow)",
     )
-    add("--border", type=natural, default=6, help="pixels on each side that do not count")
+    add(
+        "--border",
+        type=natural,
+        default=6,
+        metavar="N",
+        help="pixels on each side that do not count",
+    )
 
 
 def add_train_options(parser):
@@ -69,39 +90,92 @@ def add_train_options(parser):
     add = parser.add_argument
     networks = ("PacJointUpsample", "PacJointUpsampleLite", "DJIF")
     add("--network", choices=networks, default="PacJointUpsample", help="what to train")
-    add("--out", required=True, help="folder of the run: checkpoint, logs, network.keras")
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder of the run: checkpoint, logs, network.keras",
+    )
     add("--resume", action="store_true", help="go on with the run in --out if there is one")
-    add("--seed", type=natural, default=0, help="decides weights, data order, crops and flips")
-    add("--initial-weights", choices=("random", "interpolation"), default="random",
-        help="interpolation: start as interpolation, for short runs of the Pac networks")  # fmt: skip
+    add(
+        "--seed",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="decides weights, data order, crops and flips",
+    )
+    add(
+        "--initial-weights",
+        choices=("random", "interpolation"),
+        default="random",
+        help="interpolation: start as interpolation, for short runs of the Pac networks",
+    )
     group = parser.add_argument_group("schedule")
     add = group.add_argument
-    add("--epochs", type=positive, default=5000, help="how often every image is seen")
+    add("--epochs", type=positive, default=5000, metavar="N", help="how often every image is seen")
     add("--steps", type=positive, help="number of batches, instead of --epochs")
-    add("--batch-size", type=positive, default=1, help="of all devices together")
-    add("--crop", type=positive, default=256, help="height and width of the random crops")
+    add("--batch-size", type=positive, default=1, metavar="N", help="of all devices together")
+    add(
+        "--crop",
+        type=positive,
+        default=256,
+        metavar="N",
+        help="height and width of the random crops",
+    )
     add("--learning-rate", type=float, default=1e-4, help="of Adam, at its largest")
-    add("--schedule", choices=("steps", "cosine"), default="steps",
-        help="steps: a tenth after 70%% and 90%% of the run; cosine: down to zero")  # fmt: skip
-    add("--warmup", type=natural, default=100, help="steps of linear warm-up before cosine")
+    add(
+        "--schedule",
+        choices=("steps", "cosine"),
+        default="steps",
+        help="steps: a tenth after 70%% and 90%% of the run; cosine: down to zero",
+    )
+    add(
+        "--warmup",
+        type=natural,
+        default=100,
+        metavar="N",
+        help="steps of linear warm-up before cosine",
+    )
     add("--loss", choices=("l2", "l1"), default="l2", help="over known pixels")
     add("--clip-norm", type=float, help="limit of the gradient's norm (on each device)")
     add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
     add("--color-jitter", action="store_true", help="random colours: for drawn scenes")
     group = parser.add_argument_group("logs")
     add = group.add_argument
-    add("--save-every", type=positive, default=500, help="steps between checkpoints and log rows")
+    add(
+        "--save-every",
+        type=positive,
+        default=500,
+        metavar="N",
+        help="steps between checkpoints and log rows",
+    )
     add("--validation", metavar="SPLIT", help="also measure the error on whole images of a split")
-    add("--validate-every", type=positive,
-        help="steps, a multiple of --save-every (None: at the end only)")  # fmt: skip
+    add(
+        "--validate-every",
+        type=positive,
+        help="steps, a multiple of --save-every (only at the end)",
+    )
     group = parser.add_argument_group("machine")
     add = group.add_argument
-    add("--precision", choices=("float32", "mixed_float16", "mixed_bfloat16"), default="float32",
-        help="what the network computes in")  # fmt: skip
+    add(
+        "--precision",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+        default="float32",
+        help="what the network computes in",
+    )
     add("--cache", choices=("memory", "file"), default="memory", help="where decoded images are")
-    add("--devices", type=positive, default=1, help="GPUs of this machine (or parts of the CPU)")
-    add("--workers", action="store_true",
-        help="several machines: start this command on each, with TF_CONFIG; --out is shared")  # fmt: skip
+    add(
+        "--devices",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="GPUs of this machine (or parts of the CPU)",
+    )
+    add(
+        "--workers",
+        action="store_true",
+        help="several machines: start this command on each, with TF_CONFIG; --out is shared",
+    )
 
 
 def add_evaluate_options(parser):
@@ -109,22 +183,33 @@ def add_evaluate_options(parser):
     add_problem_options(parser)
     add = parser.add_argument
     add("--weights", nargs="*", default=[], metavar="FILE", help="trained networks (.keras)")
-    add("--bilateral", nargs=3, type=float, action="append", metavar=("K", "SPACE", "COLOR"),
+    add(
+        "--bilateral",
+        nargs=3,
+        type=float,
+        action="append",
+        metavar=("K", "SPACE", "COLOR"),
         help="joint bilateral upsampling: kernel size, weights of position (1/pixels) and colour "
-        "(1/range of 0 to 1); repeat to compare several")  # fmt: skip
-    add("--metric", choices=("rmse", "epe"), help="None: epe for flow, rmse for the rest")
+        "(1/range of 0 to 1); repeat to compare several",
+    )
+    add("--metric", choices=("rmse", "epe"), help="(epe for flow, rmse for the rest)")
     add("--scale", type=float, default=1.0, help="factor to the unit of the report: 100 = m to cm")
     add("--json", metavar="FILE", help="write the numbers of every image")
     add("--pictures", metavar="DIR", help="write side-by-side pictures")
-    add("--picture-count", type=natural, default=10, help="of how many images")
+    add("--picture-count", type=natural, default=10, metavar="N", help="of how many images")
     add_tile_option(parser)
 
 
 def add_predict_options(parser):
     add = parser.add_argument
     add("--weights", required=True, metavar="FILE", help="trained network (.keras)")
-    add("--image", required=True, metavar="FILE", help="RGB image, factor times the low-res size; "
-        "where the factor does not divide its size, the low-res size is rounded up")  # fmt: skip
+    add(
+        "--image",
+        required=True,
+        metavar="FILE",
+        help="RGB image, factor times the low-res size; "
+        "where the factor does not divide its size, the low-res size is rounded up",
+    )
     add("--depth", required=True, metavar="FILE", help="low-res depth (.png, .npy) or flow (.flo)")
     add("--output", required=True, metavar="FILE", help=".png (16 bit), .npy, or .flo for flow")
     add("--unknown", type=float, help="value of unknown low-res pixels, such as 0")
@@ -133,9 +218,11 @@ def add_predict_options(parser):
 
 def add_tile_option(parser):
     parser.add_argument(
-        "--tile", type=natural, default=512,
+        "--tile",
+        type=natural,
+        default=512,
         help="pixels of the pieces in which large images go through a network; 0: whole",
-    )  # fmt: skip
+    )
 
 
 def natural(text):

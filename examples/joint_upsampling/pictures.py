@@ -43,7 +43,7 @@ def save_comparison(path, guide, low, truth, results):
         axis.axis("off")
     names = list(panels)
     places = [*axes[0, :3], *axes[1 : 1 + rows // 2].flat[: len(results)]]
-    places += axes[1 + rows // 2 :].flat[: len(results)]
+    places.extend(axes[1 + rows // 2 :].flat[: len(results)])
     for axis, name in zip(places, names, strict=True):
         image, style = panels[name]
         axis.imshow(image, interpolation="nearest", **style)

@@ -170,6 +170,13 @@ def run_steps(run, strategy, network, optimizer, sampler):
             bar.update(run.step, [("loss", float(losses[-1]))])
 
 
+def write_scalar(name, value):
+    """`tf.summary.scalar`, which would need TensorBoard here and not only where logs are read."""
+    metadata = tf.compat.v1.SummaryMetadata()
+    metadata.plugin_data.plugin_name = "scalars"
+    tf.summary.write(name, tf.constant(value, tf.float32), metadata=metadata)
+
+
 class Run:
     """The state of a training run, its logs and its checkpoint in the folder `out`."""
 
@@ -219,7 +226,7 @@ class Run:
         with self.writer.as_default(step=self.step):
             for name, value in values.items():
                 if value != "":
-                    tf.summary.scalar(name, value)
+                    write_scalar(name, value)
         self.writer.flush()
         variables = [v.numpy() for v in self.variables]
         checkpoint = checkpoints.Checkpoint(self.step, self.settings, variables)

@@ -15,10 +15,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from examples import evaluation
+from examples import evaluation, files
+from examples.initial_weights import start_as_interpolation
 from examples.joint_upsampling import __main__, checkpoints, data, evaluate, pictures, train
 from examples.joint_upsampling.errors import UserError
+from examples.scenes.drawing import draw_scene
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite
 from tests.joint_upsampling_child import drawn_examples, open_drawn
 
@@ -315,7 +318,7 @@ def full_on_call(number, write):
     def write_or_fail(file, **arrays):
         calls.append(file)
         if len(calls) == number:
-            pathlib.Path(file).write_bytes(b"the first part")
+            file.write(b"the first part")
             raise OSError(errno.ENOSPC, "No space left on device")
         write(file, **arrays)
 
@@ -340,7 +343,7 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
     killed.communicate()
     step = checkpoints.load_checkpoint(tmp_path / "killed" / "checkpoint.npz").step
     assert step < 30
-    (tmp_path / "killed" / ".checkpoint.partial-1.npz").write_bytes(b"half")
+    (tmp_path / "killed" / ".checkpoint.npz.1.partial").write_bytes(b"half")
     output = finish(start_child(*options, "--out", tmp_path / "killed", "--resume"))
     assert f"steps {step + 1} to 30" in output
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
@@ -395,6 +398,94 @@ def assert_nearly_equal_weights(folder, other):
     """Sums over devices have another order: float32 rounding, enlarged by Adam's division."""
     for one, two in zip(weights_of(folder), weights_of(other)):
         np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+# Folders
+
+
+def write_pairs(folder, count=3, size=48):
+    """Folders of PNGs as a person has them; 0 means unknown."""
+    for number in range(count):
+        image, disparity = draw_scene(np.random.default_rng(number), size)
+        for name, array in (("rgb", image), ("depth", (100 * disparity).astype(np.uint16))):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(folder / name / f"{number}.png")
+    return ["--data", "folder", "--images", folder / "rgb", "--targets", folder / "depth"]
+
+
+def test_folders_of_pairs(tmp_path, capsys):
+    pairs = [*write_pairs(tmp_path / "pairs"), "--data-dir", tmp_path / "prepared"]
+    pairs += ["--unknown", 0, "--target-scale", 0.01]
+    run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--steps", 1, "--out", tmp_path / "run")
+    weights = tmp_path / "run" / "network.keras"
+    run_program("evaluate", *pairs, "--weights", weights)
+    assert "RMSE, mean of 3 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "1.png has no partner"),
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "depth/1.png"),
+        (lambda path: path.write_bytes(b""), "depth/1.png"),
+        (lambda path: Image.new("L", (48, 40), 7).save(path), "48, 48.*40, 48"),
+    ],
+    ids=["missing", "truncated", "empty", "size"],
+)
+def test_damaged_files_stop_the_program_before_training(tmp_path, damage, message):
+    pairs = [*write_pairs(tmp_path / "pairs"), "--data-dir", tmp_path / "prepared"]
+    damage(tmp_path / "pairs" / "depth" / "1.png")
+    with pytest.raises(UserError, match=message):
+        run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--steps", 1, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# Prediction
+
+
+@pytest.fixture(scope="module")
+def interpolating(tmp_path_factory):
+    """A file with a network that passes its target on, enlarged."""
+    network = PacJointUpsampleLite(4)
+    start_as_interpolation(network)
+    path = tmp_path_factory.mktemp("networks") / "interpolating.keras"
+    network.save(path)
+    return path
+
+
+@pytest.mark.parametrize("size", [(48, 64), (45, 62)], ids=["multiple", "padded"])
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_prediction(tmp_path, interpolating, size, suffix):
+    Image.new("RGB", size[::-1], (90, 80, 70)).save(tmp_path / "image.jpg")
+    low = np.full((12, 16), 1500, np.uint16)
+    low[6:] = 3000
+    low[0, :3] = 0  # unknown
+    Image.fromarray(low).save(tmp_path / "low.png")
+    output = tmp_path / "new" / f"depth{suffix}"
+    run_program(
+        *("predict", "--weights", interpolating, "--image", tmp_path / "image.jpg"),
+        *("--depth", tmp_path / "low.png", "--output", output),
+        *("--unknown", 0, "--target-scale", 0.001, "--tile", 32),
+    )
+    depth = files.read_target(output, scale=0.001 if suffix == ".png" else 1.0)
+    assert depth.shape == (*size, 1)
+    network = keras.models.load_model(interpolating)
+    guide = np.broadcast_to(files.read_image(tmp_path / "image.jpg")[:1, :1], (48, 64, 3))
+    filled = np.where(low == 0, 1.5, low / 1000)[..., None].astype(np.float32)
+    expected = evaluation.upsample(network, filled, guide)[: size[0], : size[1]]
+    np.testing.assert_allclose(depth, expected, atol=0.0006)
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_prediction_checks_the_sizes(tmp_path, interpolating):
+    Image.new("RGB", (64, 48)).save(tmp_path / "image.png")
+    np.save(tmp_path / "low.npy", np.ones((12, 15), np.float32))
+    command = ["predict", "--weights", interpolating, "--image", tmp_path / "image.png"]
+    command += ["--depth", tmp_path / "low.npy"]
+    with pytest.raises(UserError, match="image.png has 48x64 .* 12x16 .* factor of 4.*12x15"):
+        run_program(*command, "--output", tmp_path / "a.npy")
+    with pytest.raises(UserError, match="must end in"):
+        run_program(*command, "--output", tmp_path / "a.jpg")
 
 
 # Evaluation

@@ -50,14 +50,17 @@ def add_data_options(parser, split):
     group = parser.add_argument_group("data")
     add = group.add_argument
     add("--data", required=True, help="name in examples.datasets, or `folder`")
-    add("--split", default=split, help="split of the data set")
-    add("--images", metavar="DIR", help="with --data folder: folder of the images")
+    add("--split", help=f"split of the data set, or a part: train[:80%%] (default: {split})")
+    parser.set_defaults(default_split=split)
+    add("--images", metavar="DIR", help="folder of images, for --data folder")
     add(
         "--targets",
         metavar="DIR",
-        help="with --data folder: folder of depth (.png, .npy) or flow (.flo) files",
+        help="folder of depth (.png, .npy) or flow (.flo) files of the same names",
     )
-    add("--config", help="builder configuration, such as `clean` for mpi_sintel")
+    add("--unknown", type=float, help="number that stands for unknown pixels in a folder's files")
+    add("--target-scale", type=float, help="factor on the numbers in a folder's files (default: 1)")
+    add("--render-pass", help="clean, final or albedo, for mpi_sintel (default: clean)")
     add(
         "--data-dir",
         metavar="DIR",
@@ -212,7 +215,13 @@ def add_predict_options(parser):
     )
     add("--depth", required=True, metavar="FILE", help="low-res depth (.png, .npy) or flow (.flo)")
     add("--output", required=True, metavar="FILE", help=".png (16 bit), .npy, or .flo for flow")
-    add("--unknown", type=float, help="value of unknown low-res pixels, such as 0")
+    add("--unknown", type=float, help="number that stands for unknown low-res pixels, such as 0")
+    add(
+        "--target-scale",
+        type=float,
+        default=1.0,
+        help="factor on the numbers in a PNG or .npy; a PNG is written in the same unit",
+    )
     add_tile_option(parser)
 
 

@@ -4,12 +4,13 @@ import contextlib
 import dataclasses
 import errno
 import json
-import os
+import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from examples.files import atomic_write
 from examples.joint_upsampling.errors import UserError
 
 
@@ -20,21 +21,6 @@ class Checkpoint:
     step: int  # with the seed, it also says where the random streams and the data order are
     settings: dict
     variables: list  # of the network, then of the optimizer
-
-
-@contextlib.contextmanager
-def whole_file(path):
-    """A name to write to; what is there afterwards becomes `path` at once or not at all."""
-    path = Path(path)
-    # The suffix stays, as Keras goes by it.
-    temporary = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # else a power cut could leave the new name without contents
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -52,8 +38,8 @@ def save_checkpoint(path, checkpoint):
     """Write the checkpoint; a kill at any moment leaves the old one or the new one."""
     header = {"step": checkpoint.step, "settings": checkpoint.settings}
     arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(checkpoint.variables)}
-    with whole_file(path) as temporary:
-        np.savez(temporary, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+    with atomic_write(path) as file:
+        np.savez(file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
 
 
 def load_checkpoint(path):
@@ -92,6 +78,15 @@ def restore(variables, arrays, path):
         variable.assign(array)
 
 
+def save_network(path, network):
+    """Write the .keras file, whole or not at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "network.keras"  # Keras writes to names, with this suffix only
+        network.save(temporary)
+        with atomic_write(path) as file:
+            file.write(temporary.read_bytes())
+
+
 def stale_files(folder):
     """What a killed process left half-written."""
-    return [path for path in Path(folder).glob(".*.partial-*") if path.is_file()]
+    return list(Path(folder).glob(".*.partial"))

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import os
 import tempfile
 import zlib
 
@@ -15,23 +16,35 @@ from examples.joint_upsampling.errors import UserError
 
 def open_dataset(args, split):
     """The examples (dicts of NumPy arrays `image`, `target` and a `name`) that `args` ask for."""
-    from examples import datasets  # imports tensorflow_datasets, which takes a second
+    from examples import datasets  # imports tensorflow_datasets, which takes seconds
 
-    config = {}
-    name = args.data
+    name, manual_dir = args.data, args.manual_dir
+    pairs = ("images", "targets", "unknown", "target_scale")
+    config = {key: getattr(args, key) for key in pairs if getattr(args, key) is not None}
+    if "target_scale" in config:
+        config["scale"] = config.pop("target_scale")
     if name == "folder":
         if not (args.images and args.targets):
             raise UserError("--data folder needs --images DIR and --targets DIR")
-        name, config = "image_folder_pairs", {"images": args.images, "targets": args.targets}
-    elif args.images or args.targets:
-        raise UserError(f"--images and --targets belong to --data folder, not to --data {name}")
-    if args.config:
-        config["config"] = args.config
+        name, manual_dir = "image_folder_pairs", _common_folder(args)
+        for key in ("images", "targets"):
+            config[key] = os.path.abspath(config[key])
+    if args.render_pass:
+        config["render_pass"] = args.render_pass
     try:
-        dataset = datasets.load(name, split, args.data_dir, manual_dir=args.manual_dir, **config)
-    except (OSError, ValueError, KeyError) as error:
+        dataset = datasets.load(name, split, args.data_dir, manual_dir=manual_dir, **config)
+    except (OSError, ValueError) as error:
         raise UserError(f"The data set {args.data} cannot be read: {error}") from error
     return checked(dataset.as_numpy_iterator())
+
+
+def _common_folder(args):
+    return os.path.commonpath([os.path.abspath(path) for path in (args.images, args.targets)])
+
+
+def split_or_default(args):
+    """Two folders of a person are one split, whose name is `train`."""
+    return args.split or ("train" if args.data == "folder" else args.default_split)
 
 
 def checked(examples):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from examples import files
 from examples.evaluation import (
     epe,
     fill_unknown,
@@ -28,7 +29,7 @@ def evaluate(args):
     methods = make_methods(args)
     errors = {name: {} for name in methods}
     metric = low_res = None
-    for number, example in enumerate(data.open_dataset(args, args.split)):
+    for number, example in enumerate(data.open_dataset(args, data.split_or_default(args))):
         channels = example["target"].shape[2]
         metric = args.metric or ("epe" if channels == 2 else "rmse")
         low_res = data.low_res_or_default(args.low_res, channels)
@@ -47,14 +48,14 @@ def evaluate(args):
         print(f"\r{number + 1} images", end="", flush=True)
     print()
     if metric is None:
-        raise UserError(f"The split {args.split} has no examples")
+        raise UserError(f"The split {data.split_or_default(args)} has no examples")
     report = make_report(args, metric, low_res, errors)
     print_table(report)
     if args.json:
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         with checkpoints.clear_about_full_disk(f"{args.json} was not written."):
-            with checkpoints.whole_file(args.json) as temporary:
-                temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+            with files.atomic_write(args.json) as file:
+                file.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
     return report
 
 
@@ -125,7 +126,7 @@ def default_bilateral(factor):
 def make_report(args, metric, low_res, errors):
     return {
         "data": args.data,
-        "split": args.split,
+        "split": data.split_or_default(args),
         "factor": args.factor,
         "low_res": low_res,
         "metric": metric,

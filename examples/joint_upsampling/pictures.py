@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from examples.evaluation import FLOW_LIMIT
-from examples.joint_upsampling.checkpoints import whole_file
+from examples.files import atomic_write
 
 LARGEST = 1000  # pixels of a panel's longer side: larger images are shown thinned out
 
@@ -50,8 +50,8 @@ def save_comparison(path, guide, low, truth, results):
         axis.set_title(name, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, dpi=100)
+        with atomic_write(path) as file:
+            figure.savefig(file, dpi=100, format="png")
     finally:
         plt.close(figure)
 

@@ -19,35 +19,38 @@ def predict(args):
     if output.suffix not in OUTPUT_SUFFIXES:
         raise UserError(f"--output must end in {', '.join(OUTPUT_SUFFIXES)}: {output}")
     try:
-        guide, low = files.read_image(args.image), files.read_target(args.depth)
+        guide = files.read_image(args.image)
+        low = files.read_target(args.depth, args.unknown, args.target_scale)
     except (OSError, ValueError) as error:
         raise UserError(str(error)) from error
     network = load_network(args.weights)
-    low = _known_everywhere(low, args)
+    try:
+        low = fill_unknown(low)
+    except ValueError as error:
+        raise UserError(f"{args.depth}: {error}") from error
     padded = _padded_guide(guide, low, network.factor, args)
     tile = tile_size(args.tile, network.factor)
     result = upsample(network, low, padded, tile)
     result = result[: guide.shape[0], : guide.shape[1]]
     output.parent.mkdir(parents=True, exist_ok=True)
-    write = files.write_flow if output.suffix == ".flo" else files.write_depth
     try:
         with checkpoints.clear_about_full_disk(f"{output} was not written."):
-            write(output, result)
-    except ValueError as error:
+            _write(output, result, low, args.target_scale)
+    except ValueError as error:  # such as depth that does not fit into 16 bits
         raise UserError(str(error)) from error
     rows, cols = result.shape[:2]
     print(f"{output}: {rows}x{cols} pixels, {result.min():g} to {result.max():g}")
     return output
 
 
-def _known_everywhere(low, args):
-    """Unknown pixels, NaN or the value that `--unknown` names, are filled from the nearest."""
-    if args.unknown is not None:
-        low = np.where((low == args.unknown).all(-1, keepdims=True), np.nan, low)
-    try:
-        return fill_unknown(low.astype(np.float32))
-    except ValueError as error:
-        raise UserError(f"{args.depth}: {error}") from error
+def _write(path, result, low, unit):
+    if path.suffix == ".flo":
+        return files.write_flow(path, result)
+    largest = 65535 * unit
+    if path.suffix == ".png" and low.min() >= 0 and low.max() <= largest:
+        # A network overshoots a little at edges; the PNG has no room for that beyond its ends.
+        result = np.clip(result, 0, largest)
+    files.write_depth(path, result, unit)
 
 
 def _padded_guide(guide, low, factor, args):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from examples import files
 from examples.joint_upsampling import checkpoints, data
 from examples.joint_upsampling.errors import UserError
 from examples.joint_upsampling.evaluate import mean_error
@@ -29,7 +30,9 @@ def train(args):
             f"--batch-size {args.batch_size} cannot be shared equally by "
             f"{strategy.num_replicas_in_sync} devices"
         )
-    images = data.read_images(data.open_dataset(args, args.split), in_file=args.cache == "file")
+    images = data.read_images(
+        data.open_dataset(args, data.split_or_default(args)), in_file=args.cache == "file"
+    )
     sampler = data.Sampler(
         images, args.factor, args.low_res, args.crop, args.flips, args.color_jitter, args.seed
     )
@@ -203,8 +206,8 @@ class Run:
             rows = [row for row in rows if int(row[0]) <= self.step]
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-        with checkpoints.whole_file(log) as temporary:
-            temporary.write_text(text.getvalue())
+        with files.atomic_write(log) as file:
+            file.write(text.getvalue().encode())
         self.writer = tf.summary.create_file_writer(str(self.out / "tensorboard"))
 
     def report_and_save(self, loss, optimizer, images):
@@ -231,8 +234,7 @@ class Run:
         variables = [v.numpy() for v in self.variables]
         checkpoint = checkpoints.Checkpoint(self.step, self.settings, variables)
         checkpoints.save_checkpoint(self.out / "checkpoint.npz", checkpoint)
-        with checkpoints.whole_file(self.network_path) as temporary:
-            self.network.save(temporary)
+        checkpoints.save_network(self.network_path, self.network)
 
     def _validate(self):
         args = self.args

@@ -1,0 +1,437 @@
+"""The data sets of joint upsampling, on small files drawn here, in the shape of the real ones."""
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from unittest import mock
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from examples import datasets
+from examples.datasets import pac_scenes
+from examples.datasets.image_folder_pairs import ImageFolderPairs, pairs_config
+from examples.datasets.mpi_sintel import MpiSintel
+from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
+from examples.files import write_depth, write_flow
+
+SMALL_NYU = {"train": range(3), "test": range(3, 5)}
+# Frames of each sequence. The last 25 pairs of bamboo_2 are for validation, all of ambush_6.
+SMALL_SINTEL = {"alley_1": 4, "ambush_6": 3, "bamboo_2": 28}
+SMALL_SINTEL_PAIRS = {"train": 3 + 2, "validation": 2 + 25}
+
+
+def draw_image(rng, size=(6, 8)):
+    return rng.integers(0, 256, (*size, 3), "u1")
+
+
+def save_image(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+def make_nyu(path, images=5, depths=5):
+    rng = np.random.default_rng(0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["images"] = rng.integers(0, 256, (images, 3, 8, 6), "u1")
+        file["depths"] = rng.uniform(1, 9, (depths, 8, 6)).astype("f4")
+        file["depths"][0, 1, 2] = 0
+    return path
+
+
+def make_sintel(folder, masks=True):
+    rng = np.random.default_rng(0)
+    for sequence, frames in SMALL_SINTEL.items():
+        for number in range(1, frames + 1):
+            name = f"{sequence}/frame_{number:04d}"
+            for render_pass in ("clean", "final", "albedo"):
+                save_image(folder / "training" / render_pass / f"{name}.png", draw_image(rng))
+            if masks:
+                mask = np.zeros((6, 8), "u1")
+                mask[2, 3] = 255
+                save_image(folder / "training" / "invalid" / f"{name}.png", mask)
+            if number < frames:
+                flow = folder / "training" / "flow" / f"{name}.flo"
+                flow.parent.mkdir(parents=True, exist_ok=True)
+                write_flow(flow, rng.normal(size=(6, 8, 2)))
+    return folder
+
+
+def make_pairs(folder, count=3, suffix=".png"):
+    """Pairs of several sizes, in sub-folders `rgb` and `depth`."""
+    rng = np.random.default_rng(len(folder.name))
+    (folder / "depth").mkdir(parents=True)
+    for i in range(count):
+        size = (6 + i, 8)
+        save_image(folder / "rgb" / f"{i}.png", draw_image(rng, size))
+        if suffix == ".flo":
+            write_flow(folder / "depth" / f"{i}.flo", rng.normal(size=(*size, 2)))
+        else:
+            depth = rng.uniform(1, 9, size)
+            depth[1, 2] = np.nan
+            write_depth(folder / "depth" / f"{i}{suffix}", depth)
+    return folder
+
+
+class BuilderTestCase(tfds.testing.DatasetBuilderTestCase):
+    """Draws its dummy data before tfds looks for it."""
+
+    SPLITS = {"train": 1}  # tfds reads the attributes of this class too
+
+    @classmethod
+    def setUpClass(cls):
+        cls.EXAMPLE_DIR = tempfile.mkdtemp()
+        cls.addClassCleanup(shutil.rmtree, cls.EXAMPLE_DIR)
+        cls.make_dummy_data(Path(cls.EXAMPLE_DIR))
+        super().setUpClass()
+
+    @classmethod
+    def patch(cls, *target):
+        patcher = mock.patch.object(*target)
+        patcher.start()
+        cls.addClassCleanup(patcher.stop)
+
+
+class NyuDepthV2LabeledTest(BuilderTestCase):
+    DATASET_CLASS = NyuDepthV2Labeled
+    SPLITS = {"train": 3, "test": 2}
+    DL_EXTRACT_RESULT = "downloads/whatever_tfds_calls_it"
+
+    @classmethod
+    def make_dummy_data(cls, folder):
+        make_nyu(folder / cls.DL_EXTRACT_RESULT)
+        cls.patch(NyuDepthV2Labeled, "SPLITS", SMALL_NYU)
+
+
+class MpiSintelTest(BuilderTestCase):
+    DATASET_CLASS = MpiSintel
+    SPLITS = SMALL_SINTEL_PAIRS
+    DL_EXTRACT_RESULT = "downloads"
+    SKIP_CHECKSUMS = True  # none is published
+
+    @classmethod
+    def make_dummy_data(cls, folder):
+        make_sintel(folder / cls.DL_EXTRACT_RESULT)
+        cls.patch(MpiSintel, "PAIRS", SMALL_SINTEL_PAIRS)
+
+
+class ImageFolderPairsTest(BuilderTestCase):
+    DATASET_CLASS = ImageFolderPairs
+    SPLITS = {"one": 3, "other": 2}
+
+    @classmethod
+    def make_dummy_data(cls, folder):
+        cls.configs = []
+        for suffix in (".png", ".npy", ".flo"):
+            pairs = folder / suffix[1:]
+            make_pairs(pairs / "one", 3, suffix), make_pairs(pairs / "other", 2, suffix)
+            unknown = 0 if suffix == ".png" else None
+            cls.configs.append(pairs_config(pairs, "rgb", "depth", unknown))
+        cls.BUILDER_CONFIG_NAMES_TO_TEST = cls.configs
+
+    def _make_builder(self, config=None):
+        return super()._make_builder(config or self.configs[0])
+
+
+class PacScenesTest(BuilderTestCase):
+    DATASET_CLASS = pac_scenes.PacScenes
+    SPLITS = {"train": 2, "validation": 1}
+
+    @classmethod
+    def make_dummy_data(cls, folder):
+        cls.patch(pac_scenes, "SCENES", cls.SPLITS)
+
+
+del BuilderTestCase  # it is no test itself
+
+
+@pytest.fixture
+def small_nyu(monkeypatch):
+    monkeypatch.setattr(NyuDepthV2Labeled, "SPLITS", SMALL_NYU)
+
+
+@pytest.fixture
+def small_sintel(monkeypatch):
+    monkeypatch.setattr(MpiSintel, "PAIRS", SMALL_SINTEL_PAIRS)
+
+
+@pytest.fixture
+def load(tmp_path):
+    """`datasets.load` into a folder of the test; the examples in a dictionary by name."""
+
+    def load(name, split, manual_dir=None, **config):
+        examples = datasets.load(name, split, tmp_path / "prepared", manual_dir, **config)
+        return {e["name"].decode(): e for e in examples.as_numpy_iterator()}
+
+    yield load
+    # No data set that is half prepared stands under a name that would be loaded.
+    for info in (tmp_path / "prepared").rglob("dataset_info.json"):
+        assert ".incomplete" not in info.as_posix()
+
+
+def assert_nothing_prepared(tmp_path):
+    assert not list((tmp_path / "prepared").rglob("*.tfrecord*"))
+
+
+def test_the_features_of_every_data_set():
+    for name in datasets.NAMES:
+        assert name in ("image_folder_pairs", "mpi_sintel", "nyu_depth_v2_labeled", "scenes")
+
+
+def test_nyu(load, tmp_path, small_nyu):
+    path = make_nyu(tmp_path / "manual" / "nyu_depth_v2_labeled.mat")
+    test = load("nyu_depth_v2_labeled", "test", path.parent)
+    assert sorted(test) == ["0003", "0004"]
+    train = load("nyu_depth_v2_labeled", "train", path.parent)
+    assert sorted(train) == ["0000", "0001", "0002"]
+    with h5py.File(path) as file:
+        image, target = train["0001"]["image"], train["0001"]["target"]
+        assert image.dtype == np.uint8 and target.dtype == np.float32
+        for channel in range(3):
+            np.testing.assert_array_equal(image[..., channel], file["images"][1, channel].T)
+        np.testing.assert_array_equal(target, file["depths"][1].T[..., None])
+    assert np.argwhere(np.isnan(train["0000"]["target"])).tolist() == [[2, 1, 0]]
+
+
+def test_nyu_is_split_as_in_the_paper():
+    assert NyuDepthV2Labeled.SPLITS == {"train": range(1000), "test": range(1000, 1449)}
+
+
+@pytest.mark.parametrize("images, depths", [(4, 4), (5, 4), (6, 6)])
+def test_nyu_with_another_number_of_images(images, depths, load, tmp_path, small_nyu):
+    path = make_nyu(tmp_path / "manual" / "nyu_depth_v2_labeled.mat", images, depths)
+    message = (
+        rf"nyu_depth_v2_labeled.mat must have .* it has {{'images': {images}, 'depths': {depths}}}"
+    )
+    with pytest.raises(ValueError, match=message):
+        load("nyu_depth_v2_labeled", "train", path.parent)
+    assert_nothing_prepared(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_nyu_truncated(share, load, tmp_path, small_nyu):
+    path = make_nyu(tmp_path / "manual" / "nyu_depth_v2_labeled.mat")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match="nyu_depth_v2_labeled.mat"):
+        load("nyu_depth_v2_labeled", "train", path.parent)
+    assert_nothing_prepared(tmp_path)
+
+
+def test_nyu_without_depth(load, tmp_path, small_nyu):
+    path = make_nyu(tmp_path / "manual" / "nyu_depth_v2_labeled.mat")
+    with h5py.File(path, "a") as file:
+        del file["depths"]
+    with pytest.raises(ValueError, match=r"labeled.mat has no \['depths'\], it has \['images'\]"):
+        load("nyu_depth_v2_labeled", "train", path.parent)
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "archive"])
+def test_sintel(zipped, load, tmp_path, small_sintel):
+    folder = make_sintel(tmp_path / "sintel")
+    manual = folder
+    if zipped:
+        manual = tmp_path / "manual"
+        manual.mkdir()
+        with zipfile.ZipFile(manual / "MPI-Sintel-complete.zip", "w") as archive:
+            for path in folder.rglob("*.*"):
+                archive.write(path, path.relative_to(folder))
+    train = load("mpi_sintel", "train", manual, render_pass="final")
+    validation = load("mpi_sintel", "validation", manual, render_pass="final")
+    assert sorted(train) == [
+        *(f"alley_1/frame_000{i}" for i in (1, 2, 3)),
+        *(f"bamboo_2/frame_000{i}" for i in (1, 2)),
+    ]
+    assert sorted(validation) == [
+        *(f"ambush_6/frame_000{i}" for i in (1, 2)),
+        *(f"bamboo_2/frame_{i:04d}" for i in range(3, 28)),
+    ]
+    one = train["alley_1/frame_0002"]
+    stored = np.asarray(Image.open(folder / "training/final/alley_1/frame_0002.png"))
+    np.testing.assert_array_equal(one["image"], stored)
+    assert np.argwhere(np.isnan(one["target"])).tolist() == [[2, 3, 0], [2, 3, 1]]
+
+
+def test_sintel_has_the_split_of_the_paper():
+    assert MpiSintel.PAIRS == {"train": 908, "validation": 133}
+    assert sorted(MpiSintel.builder_configs) == ["albedo", "clean", "final"]
+
+
+def test_sintel_without_masks(load, tmp_path, small_sintel):
+    train = load("mpi_sintel", "train", make_sintel(tmp_path / "sintel", masks=False))
+    assert np.isfinite(train["alley_1/frame_0002"]["target"]).all()
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "flow/alley_1/frame_0002.flo",
+        "clean/alley_1/frame_0002.png",
+        "invalid/alley_1/frame_0002.png",
+    ],
+)
+def test_sintel_with_a_missing_file(lost, load, tmp_path, small_sintel):
+    folder = make_sintel(tmp_path / "sintel")
+    (folder / "training" / lost).unlink()
+    with pytest.raises(FileNotFoundError, match=lost):
+        load("mpi_sintel", "train", folder)
+    assert_nothing_prepared(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["flow", "clean"])
+def test_sintel_without_a_folder(lost, load, tmp_path, small_sintel):
+    folder = make_sintel(tmp_path / "sintel")
+    shutil.rmtree(folder / "training" / lost)
+    with pytest.raises(FileNotFoundError, match=f"training/{lost} is missing"):
+        load("mpi_sintel", "train", folder)
+
+
+def test_sintel_with_another_number_of_pairs(load, tmp_path, small_sintel):
+    folder = make_sintel(tmp_path / "sintel")
+    shutil.rmtree(folder / "training" / "flow" / "ambush_6")
+    shutil.rmtree(folder / "training" / "clean" / "ambush_6")
+    with pytest.raises(ValueError, match="training must have .* it has .*'validation': 25"):
+        load("mpi_sintel", "train", folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["flow/alley_1/frame_0002.flo", "clean/bamboo_2/frame_0020.png"], ids=Path
+)
+def test_sintel_with_a_damaged_file(name, load, tmp_path, small_sintel):
+    folder = make_sintel(tmp_path / "sintel")
+    path = folder / "training" / name
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(ValueError, match=name):
+        load("mpi_sintel", "train", folder)
+    assert_nothing_prepared(tmp_path)
+
+
+def test_pairs_in_splits(load, tmp_path):
+    make_pairs(tmp_path / "mine" / "train", 3), make_pairs(tmp_path / "mine" / "test", 2)
+    config = {"images": "rgb", "targets": "depth", "unknown": 0, "scale": 0.001}
+    test = load("image_folder_pairs", "test", tmp_path / "mine", **config)
+    assert sorted(test) == ["0", "1"]
+    train = load("image_folder_pairs", "train", tmp_path / "mine", **config)
+    assert {name: e["target"].shape for name, e in train.items()} == {
+        "0": (6, 8, 1),
+        "1": (7, 8, 1),
+        "2": (8, 8, 1),
+    }
+    target = train["0"]["target"]
+    assert np.argwhere(np.isnan(target)).tolist() == [[1, 2, 0]]
+    assert 1 <= np.nanmin(target) and np.nanmax(target) <= 9
+
+
+def test_pairs_in_one_folder(load, tmp_path):
+    make_pairs(tmp_path / "mine", suffix=".flo")
+    for path in (tmp_path / "mine").glob("*/*"):
+        path.rename(tmp_path / "mine" / path.name)
+    pairs = load("image_folder_pairs", "train", tmp_path / "mine", images=".", targets=".")
+    assert len(pairs) == 3 and pairs["2"]["target"].shape == (8, 8, 2)
+
+
+def test_a_folder_that_changed_is_prepared_again(load, tmp_path):
+    folder = make_pairs(tmp_path / "mine", suffix=".npy")
+    config = {"images": "rgb", "targets": "depth"}
+    before = load("image_folder_pairs", "train", folder, **config)
+    write_depth(folder / "depth" / "0.npy", np.ones((6, 8)))
+    after = load("image_folder_pairs", "train", folder, **config)
+    assert np.nanmax(before["0"]["target"]) > 1 and np.nanmax(after["0"]["target"]) == 1
+    half = load("image_folder_pairs", "train", folder, scale=0.5, **config)
+    assert np.nanmax(half["0"]["target"]) == 0.5
+    other = make_pairs(tmp_path / "elsewhere" / "mine", count=1, suffix=".npy")
+    assert len(load("image_folder_pairs", "train", other, **config)) == 1
+
+
+def test_pairs_without_partners_are_all_named(load, tmp_path):
+    folder = make_pairs(tmp_path / "mine", 4)
+    (folder / "rgb" / "0.png").unlink()
+    (folder / "depth" / "2.png").unlink()
+    shutil.copy(folder / "rgb" / "1.png", folder / "rgb" / "1.jpg")
+    with pytest.raises(FileNotFoundError) as raised:
+        load("image_folder_pairs", "train", folder, images="rgb", targets="depth")
+    for message in (
+        "rgb/2.png has no partner",
+        "depth/0.png has no partner",
+        "rgb has 2 files named 1",
+    ):
+        assert message in str(raised.value)
+    assert_nothing_prepared(tmp_path)
+
+
+def test_pairs_of_different_sizes(load, tmp_path):
+    folder = make_pairs(tmp_path / "mine")
+    shutil.copy(folder / "depth" / "1.png", folder / "depth" / "2.png")
+    with pytest.raises(ValueError, match=r"rgb/2.png and .*depth/2.png: .*same size.*\(8, 8, 3\)"):
+        load("image_folder_pairs", "train", folder, images="rgb", targets="depth")
+    assert_nothing_prepared(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["rgb/1.png", "depth/1.png", "depth/0.png"])
+def test_pairs_with_a_damaged_file(name, load, tmp_path):
+    folder = make_pairs(tmp_path / "mine")
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ValueError, match=name):
+        load("image_folder_pairs", "train", folder, images="rgb", targets="depth")
+    assert_nothing_prepared(tmp_path)
+
+
+def test_pairs_of_depth_and_flow(load, tmp_path):
+    folder = make_pairs(tmp_path / "mine")
+    (folder / "depth" / "1.png").unlink()
+    write_flow(folder / "depth" / "1.flo", np.zeros((7, 8, 2)))
+    with pytest.raises(ValueError, match="depth/1.flo must have 1 channels"):
+        load("image_folder_pairs", "train", folder, images="rgb", targets="depth")
+
+
+def test_a_target_without_a_known_pixel(load, tmp_path):
+    folder = make_pairs(tmp_path / "mine", suffix=".npy")
+    write_depth(folder / "depth" / "1.npy", np.full((7, 8), np.nan))
+    with pytest.raises(ValueError, match="depth/1.npy has no pixel whose value is known"):
+        load("image_folder_pairs", "train", folder, images="rgb", targets="depth")
+
+
+def test_no_pairs(load, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing is no folder"):
+        load("image_folder_pairs", "train", tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="has no images in images"):
+        load("image_folder_pairs", "train", tmp_path)
+
+
+def test_scenes(load, monkeypatch):
+    monkeypatch.setattr(pac_scenes, "SCENES", {"train": 2, "validation": 1})
+    scenes = load("scenes", "train")
+    assert sorted(scenes) == ["train_000", "train_001"]
+    assert scenes["train_000"]["target"].shape == (192, 192, 1)
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("nyu", {}, "`name` must be one of .*nyu_depth_v2_labeled"),
+        ("scenes", {"factor": 4}, r"scenes knows no argument \['factor'\]"),
+        ("mpi_sintel", {"render_pass": "clear"}, "`render_pass` must be one of .*clean"),
+        ("image_folder_pairs", {}, "image_folder_pairs needs `manual_dir`"),
+    ],
+)
+def test_bad_arguments(name, arguments, message, load):
+    with pytest.raises(ValueError, match=message):
+        load(name, "train", **arguments)
+
+
+@pytest.mark.parametrize("name", ["nyu_depth_v2_labeled", "mpi_sintel"])
+def test_a_manual_directory_that_lacks_the_files(name, load, tmp_path):
+    with pytest.raises(FileNotFoundError, match="has none of .* It is downloaded"):
+        load(name, "train", tmp_path)
+
+
+def test_a_split_that_is_not_there(load, monkeypatch):
+    monkeypatch.setattr(pac_scenes, "SCENES", {"train": 1, "validation": 1})
+    with pytest.raises(ValueError, match="(?s)test.*validation"):
+        load("scenes", "test")

@@ -1,7 +1,11 @@
 """The data sets of joint upsampling, on small files drawn here, in the shape of the real ones."""
 
+import functools
+import hashlib
+import http.server
 import shutil
 import tempfile
+import threading
 import zipfile
 from pathlib import Path
 from unittest import mock
@@ -11,9 +15,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core.download.checksums import UrlInfo
 
 from examples import datasets
-from examples.datasets import pac_scenes
+from examples.datasets import mpi_sintel, nyu_depth_v2_labeled, pac_scenes
 from examples.datasets.image_folder_pairs import ImageFolderPairs, pairs_config
 from examples.datasets.mpi_sintel import MpiSintel
 from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
@@ -60,6 +65,12 @@ def make_sintel(folder, masks=True):
                 flow.parent.mkdir(parents=True, exist_ok=True)
                 write_flow(flow, rng.normal(size=(6, 8, 2)))
     return folder
+
+
+def zip_folder(folder, archive):
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.rglob("*.*"):
+            file.write(path, path.relative_to(folder))
 
 
 def make_pairs(folder, count=3, suffix=".png"):
@@ -168,19 +179,80 @@ def load(tmp_path):
         examples = datasets.load(name, split, tmp_path / "prepared", manual_dir, **config)
         return {e["name"].decode(): e for e in examples.as_numpy_iterator()}
 
-    yield load
-    # No data set that is half prepared stands under a name that would be loaded.
-    for info in (tmp_path / "prepared").rglob("dataset_info.json"):
-        assert ".incomplete" not in info.as_posix()
+    return load
 
 
 def assert_nothing_prepared(tmp_path):
-    assert not list((tmp_path / "prepared").rglob("*.tfrecord*"))
+    """No data set that is half prepared stands where the next run would load it."""
+    assert not list((tmp_path / "prepared").rglob("1.0.0"))
 
 
-def test_the_features_of_every_data_set():
-    for name in datasets.NAMES:
-        assert name in ("image_folder_pairs", "mpi_sintel", "nyu_depth_v2_labeled", "scenes")
+@pytest.mark.parametrize(
+    "builder_class, channels",
+    [(NyuDepthV2Labeled, 1), (MpiSintel, 2), (pac_scenes.PacScenes, 1)],
+)
+def test_features(builder_class, channels, tmp_path):
+    features = builder_class(data_dir=tmp_path).info.features
+    assert sorted(features) == ["image", "name", "target"]
+    assert features["image"].dtype == np.uint8 and features["image"].shape[2] == 3
+    assert features["target"].dtype == np.float32 and features["target"].shape[2] == channels
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """The address of a web server on this machine, which offers the folder `served`."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_nyu_is_downloaded(server, load, tmp_path, small_nyu, monkeypatch):
+    path = make_nyu(tmp_path / "served" / "nyu_depth_v2_labeled.mat")
+    url = f"{server}/{path.name}"
+    monkeypatch.setattr(nyu_depth_v2_labeled, "URL", url)
+    other_file = UrlInfo(path.stat().st_size, "0" * 64, path.name)
+    monkeypatch.setattr(NyuDepthV2Labeled, "url_infos", {url: other_file})
+    with pytest.raises(Exception, match=f"(?s){url}.*wrong checksum|checksum.*{path.name}"):
+        load("nyu_depth_v2_labeled", "train")
+    assert_nothing_prepared(tmp_path)
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    this_file = UrlInfo(path.stat().st_size, checksum, path.name)
+    monkeypatch.setattr(NyuDepthV2Labeled, "url_infos", {url: this_file})
+    assert len(load("nyu_depth_v2_labeled", "train")) == 3
+
+
+def test_the_checksum_of_nyu_is_registered():
+    info = NyuDepthV2Labeled.url_infos[nyu_depth_v2_labeled.URL]
+    assert info.filename == "nyu_depth_v2_labeled.mat" and info.size == 2_972_037_809
+
+
+def test_sintel_is_downloaded(server, load, tmp_path, small_sintel, monkeypatch):
+    zip_folder(make_sintel(tmp_path / "sintel"), tmp_path / "served" / mpi_sintel.ARCHIVE)
+    monkeypatch.setattr(mpi_sintel, "URL", f"{server}/{mpi_sintel.ARCHIVE}")
+    assert len(load("mpi_sintel", "train")) == 5
+    # Another pass comes from the same download.
+    (tmp_path / "served" / mpi_sintel.ARCHIVE).unlink()
+    assert len(load("mpi_sintel", "train", render_pass="albedo")) == 5
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_sintel_with_a_truncated_archive(share, load, tmp_path, small_sintel):
+    archive = tmp_path / "manual" / mpi_sintel.ARCHIVE
+    archive.parent.mkdir()
+    zip_folder(make_sintel(tmp_path / "sintel"), archive)
+    archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
+    for _ in range(2):  # what was extracted of it is not taken for the whole
+        with pytest.raises(Exception, match=mpi_sintel.ARCHIVE):
+            load("mpi_sintel", "train", archive.parent)
+    assert_nothing_prepared(tmp_path)
 
 
 def test_nyu(load, tmp_path, small_nyu):
@@ -238,9 +310,7 @@ def test_sintel(zipped, load, tmp_path, small_sintel):
     if zipped:
         manual = tmp_path / "manual"
         manual.mkdir()
-        with zipfile.ZipFile(manual / "MPI-Sintel-complete.zip", "w") as archive:
-            for path in folder.rglob("*.*"):
-                archive.write(path, path.relative_to(folder))
+        zip_folder(folder, manual / mpi_sintel.ARCHIVE)
     train = load("mpi_sintel", "train", manual, render_pass="final")
     validation = load("mpi_sintel", "validation", manual, render_pass="final")
     assert sorted(train) == [

@@ -1,4 +1,4 @@
-"""What `examples.datasets.load` returns and refuses, on small files in the shape of the real ones."""
+"""What `examples.datasets.load` returns and refuses, on small files like the real ones."""
 
 import functools
 import hashlib

@@ -11,9 +11,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from examples.evaluation import interpolate, offset_and_scale, rmse, sample_centers, upsample
+from examples.evaluation import (
+    fill_unknown,
+    interpolate,
+    offset_and_scale,
+    rmse,
+    sample_centers,
+    upsample,
+)
 from examples.initial_weights import start_as_interpolation
-from examples.motorcycle import fill_unknown, load_motorcycle
+from examples.motorcycle import load_motorcycle
 from examples.picture import save_picture
 from examples.training_data import load_scenes, training_batches, whole_scenes
 from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite

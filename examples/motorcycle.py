@@ -1,7 +1,6 @@
 """The real view: the motorcycle of the Middlebury 2014 stereo pictures, as scikit-image has it."""
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 from skimage.data import stereo_motorcycle
 
 
@@ -14,10 +13,3 @@ def load_motorcycle(factor):
     rows, cols = (size - size % factor for size in disparity.shape)
     disparity = np.where(np.isfinite(disparity), disparity, np.nan).astype(np.float32)
     return image[:rows, :cols], disparity[:rows, :cols, None]
-
-
-def fill_unknown(disparity):
-    """Unknown pixels get the value of the nearest known one, as a low-res image has no gaps."""
-    unknown = np.isnan(disparity[..., 0])
-    row, col = distance_transform_edt(unknown, return_distances=False, return_indices=True)
-    return disparity[row, col]

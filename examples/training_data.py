@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
+from examples.datasets.pac_scenes import PacScenes
 from examples.evaluation import sample_centers
-from examples.scenes import PacScenes
 
 CROP = 64  # small crops give more steps, and so a better network, in the same time
 
@@ -42,10 +42,10 @@ def whole_scenes(scenes, factor, batch_size):
 
 def _normalise(scene, factor):
     """Guide and target in [0, 1]; the target by the range of its low-res image."""
-    low = sample_centers(scene["disparity"], factor)
+    low = sample_centers(scene["target"], factor)
     lowest, highest = tf.reduce_min(low), tf.reduce_max(low)
     guide = tf.cast(scene["image"], tf.float32) / 255
-    return guide, (scene["disparity"] - lowest) / (highest - lowest)
+    return guide, (scene["target"] - lowest) / (highest - lowest)
 
 
 def _random_crop(guide, target, seed):

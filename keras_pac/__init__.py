@@ -1,6 +1,6 @@
 """Pixel-adaptive convolution for Keras."""
 
-from keras_pac import initializers, layers, models, ops
+from keras_pac import convert, initializers, layers, models, ops
 from keras_pac.layers import PacConv2D, PacConv2DTranspose, PacPool2D
 from keras_pac.ops.implementation import (
     get_implementation,
@@ -15,6 +15,7 @@ __all__ = [
     "PacConv2D",
     "PacConv2DTranspose",
     "PacPool2D",
+    "convert",
     "get_implementation",
     "implementation",
     "initializers",

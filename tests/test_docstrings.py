@@ -7,6 +7,7 @@ import pkgutil
 import keras
 import numpy as np
 import pytest
+from processes import ROOT
 
 import keras_pac
 
@@ -26,7 +27,8 @@ def examples_of(module):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_run(name):
+def test_examples_run(name, monkeypatch):
+    monkeypatch.chdir(ROOT)  # some read a file of the tests
     for test in examples_of(importlib.import_module(name)):
         report = []
         result = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append)
@@ -46,6 +48,7 @@ PUBLIC = [
     *public_objects(keras_pac, "keras_pac"),
     *public_objects(keras_pac.ops, "keras_pac.ops"),
     *public_objects(keras_pac.layers, "keras_pac.layers"),
+    ("keras_pac.convert.load_pacnet_weights", keras_pac.convert.load_pacnet_weights),
 ]
 
 

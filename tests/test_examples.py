@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.evaluation import interpolate, offset_and_scale, rmse, sample_centers, upsample
+from examples.datasets import pac_scenes
+from examples.evaluation import (
+    fill_unknown,
+    interpolate,
+    offset_and_scale,
+    rmse,
+    sample_centers,
+    upsample,
+)
 from examples.initial_weights import start_as_interpolation
-from examples.motorcycle import fill_unknown, load_motorcycle
-from examples.scenes import pac_scenes
+from examples.motorcycle import load_motorcycle
 from examples.scenes.drawing import draw_scene
 from examples.training_data import training_batches, whole_scenes
 from keras_pac.models import PacJointUpsampleLite
@@ -109,13 +116,13 @@ def test_the_data_set_has_what_its_builder_says(tmp_path, monkeypatch):
     assert {split: len(scenes[split]) for split in scenes} == {"train": 3, "validation": 2}
     scene = next(scenes["train"].as_numpy_iterator())
     assert scene["image"].shape == (192, 192, 3) and scene["image"].dtype == np.uint8
-    assert scene["disparity"].shape == (192, 192, 1) and scene["disparity"].dtype == np.float32
+    assert scene["target"].shape == (192, 192, 1) and scene["target"].dtype == np.float32
 
 
 def drawn_scenes(count):
     images, disparities = zip(*(draw_scene(np.random.default_rng(i), 112) for i in range(count)))
     return tf.data.Dataset.from_tensor_slices(
-        {"image": np.stack(images), "disparity": np.stack(disparities)[..., None]}
+        {"image": np.stack(images), "target": np.stack(disparities)[..., None]}
     )
 
 

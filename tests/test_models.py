@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from keras_pac import models
+from keras_pac.convert import load_pacnet_weights
 from keras_pac.ops.resize import enlarge_bilinear, shrink_bilinear
-from tests.state_dict import read_state_dict
 
 REFERENCE = Path(__file__).parent / "reference_models"
 REFERENCE_CLASSES = {
@@ -50,22 +50,6 @@ def relative_error(actual, expected):
     return np.abs(actual - expected).max() / np.abs(expected).max()
 
 
-def load_reference_weights(model, weights):
-    """Load a state dict: `branch_t.conv1`, `up_convts.0`, or for DJIF `branch_t.2`."""
-    for name in [name.removesuffix(".weight") for name in weights if name.endswith(".weight")]:
-        branch, _, layer = name.partition(".")
-        if layer.startswith("conv"):
-            index = int(layer.removeprefix("conv")) - 1
-        elif branch == "up_convts":
-            index = int(layer)
-        else:
-            index = int(layer) // 2  # the odd ones are the ReLUs
-        kernel = weights[f"{name}.weight"].transpose(2, 3, 1, 0)
-        if branch == "up_convts":
-            kernel = kernel[::-1, ::-1]
-        getattr(model, branch)[index].set_weights([kernel, weights[f"{name}.bias"]])
-
-
 @pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.npz")), ids=lambda path: path.stem)
 def test_reference_network(path, implementation):
     reference = np.load(path)
@@ -73,8 +57,7 @@ def test_reference_network(path, implementation):
     model_class = REFERENCE_CLASSES[config.pop("model")]
     config.pop("channels", None)
     model = model_class(**config)
-    if model.weights:
-        load_reference_weights(model, read_state_dict(path.with_suffix(".pth")))
+    load_pacnet_weights(model, path.with_suffix(".pth"))
     target, guide, expected = (
         reference[name].transpose(0, 2, 3, 1) for name in ("target_low", "guide", "y")
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
+from examples.datasets.joint_upsampling import example, features
 from examples.scenes.drawing import draw_scene
 
 SIZE = 192
@@ -12,18 +13,13 @@ SCENES = {"train": 256, "validation": 32}
 class PacScenes(tfds.core.GeneratorBasedBuilder):
     """Colour images and disparity of scenes that are drawn here; nothing is downloaded."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
 
     def _info(self):
         return self.dataset_info_from_configs(
             description="Drawn scenes for joint upsampling: an image with its disparity, in which "
             "many colour edges are no depth edges and some depth edges are no colour edges.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(SIZE, SIZE, 3)),
-                    "disparity": tfds.features.Tensor(shape=(SIZE, SIZE, 1), dtype=np.float32),
-                }
-            ),
+            features=features(1, (SIZE, SIZE)),
         )
 
     def _split_generators(self, dl_manager):
@@ -33,4 +29,4 @@ class PacScenes(tfds.core.GeneratorBasedBuilder):
         first = list(SCENES).index(split) * 1_000_000  # no scene is in both splits
         for index in range(SCENES[split]):
             image, disparity = draw_scene(np.random.default_rng(first + index), SIZE)
-            yield index, {"image": image, "disparity": disparity[..., None]}
+            yield index, example(f"{split}_{index:03d}", image, disparity[..., None])

@@ -1,0 +1,45 @@
+"""What the builders of joint upsampling data sets have in common."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+
+def features(channels, size=(None, None)):
+    """The features of a data set whose target has `channels` channels."""
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(*size, 3), encoding_format="png"),
+            "target": tfds.features.Tensor(
+                shape=(*size, channels), dtype=np.float32, encoding="bytes"
+            ),
+            "name": tfds.features.Text(),
+        }
+    )
+
+
+def example(name, image, target):
+    """One example; raises a ValueError if the image and the target have different sizes."""
+    if image.shape[:2] != target.shape[:2]:
+        raise ValueError(
+            f"{name}: the image and the target must have the same size. "
+            f"Received: image.shape={image.shape}, target.shape={target.shape}"
+        )
+    return {"image": image, "target": target, "name": name}
+
+
+def manual_path(dl_manager, names):
+    """Return the first of `names` that the manual directory has, or None."""
+    try:
+        folder = dl_manager.manual_dir
+    except AssertionError:  # tfds: there is no such directory, or it is empty
+        return None
+    return next((folder / name for name in names if (folder / name).exists()), None)
+
+
+def check_counts(source, counts, expected):
+    """Raise a ValueError unless a release has as many examples as its paper says."""
+    if counts != expected:
+        raise ValueError(
+            f"{source} must have {expected} examples, it has {counts}: it is another release, or "
+            "not complete"
+        )

@@ -1,0 +1,290 @@
+"""The command line: `python -m examples.joint_upsampling {train,evaluate,predict} --help`."""
+
+import argparse
+import errno
+import os
+import sys
+
+from examples.joint_upsampling.errors import UserError
+
+DESCRIPTION = """\
+Joint upsampling of depth or optical flow: a low-resolution target and a full-resolution image in,
+the target in full resolution out.
+
+  train      train a network; --resume goes on with a run that was stopped or killed
+  evaluate   the error of trained networks, interpolation and joint bilateral upsampling
+  predict    upsample the low-res depth (or flow) that belongs to one image
+
+The defaults of train are the protocol of the paper (Su et al., CVPR 2019): Adam, learning rate
+1e-4, a tenth after 3500 and after 4500 of 5000 epochs, batches of one crop of 256 pixels, flips,
+mean squared error. `<command> --help` lists every option.
+"""
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that there are."""
+
+    def _get_help_string(self, action):
+        without = action.default in (None, [], False, True)
+        return action.help if without else super()._get_help_string(action)
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.joint_upsampling",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, add_options, purpose in (
+        ("train", add_train_options, "train a network"),
+        ("evaluate", add_evaluate_options, "measure the error of methods"),
+        ("predict", add_predict_options, "upsample one low-res target"),
+    ):
+        command = commands.add_parser(name, help=purpose, formatter_class=HelpFormatter)
+        add_options(command)
+    return parser
+
+
+def add_data_options(parser, split):
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--data", required=True, help="name in examples.datasets, or `folder`")
+    add("--split", help=f"split of the data set, or a part: train[:80%%] (default: {split})")
+    parser.set_defaults(default_split=split)
+    add("--images", metavar="DIR", help="folder of images, for --data folder")
+    add(
+        "--targets",
+        metavar="DIR",
+        help="folder of depth (.png, .npy) or flow (.flo) files of the same names",
+    )
+    add("--unknown", type=float, help="number that stands for unknown pixels in a folder's files")
+    add("--target-scale", type=float, help="factor on the numbers in a folder's files (default: 1)")
+    add("--render-pass", help="clean, final or albedo, for mpi_sintel (default: clean)")
+    add(
+        "--data-dir",
+        metavar="DIR",
+        default="outputs/datasets",
+        help="where prepared data sets are kept",
+    )
+    add("--manual-dir", metavar="DIR", help="folder with files that were downloaded by hand")
+
+
+def add_problem_options(parser):
+    add = parser.add_argument
+    add("--factor", type=int, choices=(4, 8, 16), default=4, help="of the upsampling")
+    add(
+        "--low-res",
+        choices=("center", "last", "bilinear", "bicubic", "nearest"),
+        help="how low-res targets are made (center for depth, bilinear for flow)",
+    )
+    add(
+        "--border",
+        type=natural,
+        default=6,
+        metavar="N",
+        help="pixels on each side that do not count",
+    )
+
+
+def add_train_options(parser):
+    add_data_options(parser, "train")
+    add_problem_options(parser)
+    add = parser.add_argument
+    networks = ("PacJointUpsample", "PacJointUpsampleLite", "DJIF")
+    add("--network", choices=networks, default="PacJointUpsample", help="what to train")
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder of the run: checkpoint, logs, network.keras",
+    )
+    add("--resume", action="store_true", help="go on with the run in --out if there is one")
+    add(
+        "--seed",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="decides weights, data order, crops and flips",
+    )
+    add(
+        "--initial-weights",
+        choices=("random", "interpolation"),
+        default="random",
+        help="interpolation: start as interpolation, for short runs of the Pac networks",
+    )
+    group = parser.add_argument_group("schedule")
+    add = group.add_argument
+    add("--epochs", type=positive, default=5000, metavar="N", help="how often every image is seen")
+    add("--steps", type=positive, help="number of batches, instead of --epochs")
+    add("--batch-size", type=positive, default=1, metavar="N", help="of all devices together")
+    add(
+        "--crop",
+        type=positive,
+        default=256,
+        metavar="N",
+        help="height and width of the random crops",
+    )
+    add("--learning-rate", type=float, default=1e-4, help="of Adam, at its largest")
+    add(
+        "--schedule",
+        choices=("steps", "cosine"),
+        default="steps",
+        help="steps: a tenth after 70%% and 90%% of the run; cosine: down to zero",
+    )
+    add(
+        "--warmup",
+        type=natural,
+        default=100,
+        metavar="N",
+        help="steps of linear warm-up before cosine",
+    )
+    add("--loss", choices=("l2", "l1"), default="l2", help="over known pixels")
+    add("--clip-norm", type=float, help="limit of the gradient's norm (on each device)")
+    add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
+    add("--color-jitter", action="store_true", help="random colours: for drawn scenes")
+    group = parser.add_argument_group("logs")
+    add = group.add_argument
+    add(
+        "--save-every",
+        type=positive,
+        default=500,
+        metavar="N",
+        help="steps between checkpoints and log rows",
+    )
+    add("--validation", metavar="SPLIT", help="also measure the error on whole images of a split")
+    add(
+        "--validate-every",
+        type=positive,
+        help="steps, a multiple of --save-every (only at the end)",
+    )
+    group = parser.add_argument_group("machine")
+    add = group.add_argument
+    add(
+        "--precision",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+        default="float32",
+        help="what the network computes in",
+    )
+    add("--cache", choices=("memory", "file"), default="memory", help="where decoded images are")
+    add(
+        "--devices",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="GPUs of this machine (or parts of the CPU)",
+    )
+    add(
+        "--workers",
+        action="store_true",
+        help="several machines: start this command on each, with TF_CONFIG; --out is shared",
+    )
+
+
+def add_evaluate_options(parser):
+    add_data_options(parser, "test")
+    add_problem_options(parser)
+    add = parser.add_argument
+    add("--weights", nargs="*", default=[], metavar="FILE", help="trained networks (.keras)")
+    add(
+        "--bilateral",
+        nargs=3,
+        type=float,
+        action="append",
+        metavar=("K", "SPACE", "COLOR"),
+        help="joint bilateral upsampling: kernel size, weights of position (1/pixels) and colour "
+        "(1/range of 0 to 1); repeat to compare several",
+    )
+    add("--metric", choices=("rmse", "epe"), help="(epe for flow, rmse for the rest)")
+    add("--scale", type=float, default=1.0, help="factor to the unit of the report: 100 = m to cm")
+    add("--json", metavar="FILE", help="write the numbers of every image")
+    add("--pictures", metavar="DIR", help="write side-by-side pictures")
+    add("--picture-count", type=natural, default=10, metavar="N", help="of how many images")
+    add_tile_option(parser)
+
+
+def add_predict_options(parser):
+    add = parser.add_argument
+    add("--weights", required=True, metavar="FILE", help="trained network (.keras)")
+    add(
+        "--image",
+        required=True,
+        metavar="FILE",
+        help="RGB image, factor times the low-res size; "
+        "where the factor does not divide its size, the low-res size is rounded up",
+    )
+    add("--depth", required=True, metavar="FILE", help="low-res depth (.png, .npy) or flow (.flo)")
+    add("--output", required=True, metavar="FILE", help=".png (16 bit), .npy, or .flo for flow")
+    add("--unknown", type=float, help="number that stands for unknown low-res pixels, such as 0")
+    add(
+        "--target-scale",
+        type=float,
+        default=1.0,
+        help="factor on the numbers in a PNG or .npy; a PNG is written in the same unit",
+    )
+    add_tile_option(parser)
+
+
+def add_tile_option(parser):
+    parser.add_argument(
+        "--tile",
+        type=natural,
+        default=512,
+        help="pixels of the pieces in which large images go through a network; 0: whole",
+    )
+
+
+def natural(text):
+    return _integer(text, 0)
+
+
+def positive(text):
+    return _integer(text, 1)
+
+
+def _integer(text, least):
+    value = int(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+    return value
+
+
+def main(arguments=None):
+    args = make_parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        run(args)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise SystemExit(f"error: No space is left on the disk: {error}") from None
+    except KeyboardInterrupt:
+        message = "stopped; a training goes on from its last checkpoint with --resume"
+        raise SystemExit(message) from None
+
+
+def run(args):
+    # Imported here, so that --help is there at once.
+    import tensorflow as tf
+
+    if args.command == "train":
+        from examples.joint_upsampling.train import train
+
+        if not tf.config.list_physical_devices("GPU"):
+            # A resumed run then ends with the same bits; on a GPU it would cost too much time.
+            tf.config.experimental.enable_op_determinism()
+        print(f"trained: {train(args)}")
+    elif args.command == "evaluate":
+        from examples.joint_upsampling.evaluate import evaluate
+
+        evaluate(args)
+    else:
+        from examples.joint_upsampling.predict import predict
+
+        predict(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""A training run on disk: one file that is whole at any moment, and is refused by another run."""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from examples.files import atomic_write
+from examples.joint_upsampling.errors import UserError
+
+
+@dataclasses.dataclass
+class Checkpoint:
+    """What a run needs to go on as if it had never stopped."""
+
+    step: int  # with the seed, it also says where the random streams and the data order are
+    settings: dict
+    variables: list  # of the network, then of the optimizer
+
+
+@contextlib.contextmanager
+def clear_about_full_disk(what):
+    """Say in plain words that a disk is full, and what that means for `what`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"No space is left on the disk. {what}") from error
+
+
+def save_checkpoint(path, checkpoint):
+    """Write the checkpoint; a kill at any moment leaves the old one or the new one."""
+    header = {"step": checkpoint.step, "settings": checkpoint.settings}
+    arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(checkpoint.variables)}
+    with atomic_write(path) as file:
+        np.savez(file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+
+
+def load_checkpoint(path):
+    """Read a checkpoint, every byte of it checked."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            header = json.loads(arrays["header"].tobytes())
+            count = len(arrays.files) - 1
+            variables = [arrays[f"variable_{i}"] for i in range(count)]
+        return Checkpoint(header["step"], header["settings"], variables)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no checkpoint that can be read: {error}") from error
+
+
+def check_settings(path, saved, wanted):
+    """Refuse to go on with a run that was started otherwise."""
+    differences = [
+        f"{name} is {saved.get(name, 'missing')!r} there and {wanted.get(name, 'missing')!r} here"
+        for name in wanted | saved
+        if saved.get(name) != wanted.get(name)
+    ]
+    if differences:
+        raise UserError(
+            f"{path} belongs to another run: {'; '.join(differences)}. "
+            "Use the same settings, or another --out"
+        )
+
+
+def restore(variables, arrays, path):
+    """Give the variables the stored values, all of them or none."""
+    shapes = [tuple(v.shape) for v in variables]
+    stored = [a.shape for a in arrays]
+    if shapes != stored:
+        raise UserError(f"{path} has other variables than the network and its optimizer")
+    for variable, array in zip(variables, arrays):
+        variable.assign(array)
+
+
+def save_network(path, network):
+    """Write the .keras file, whole or not at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "network.keras"  # Keras writes to names, with this suffix only
+        network.save(temporary)
+        with atomic_write(path) as file:
+            file.write(temporary.read_bytes())
+
+
+def stale_files(folder):
+    """What a killed process left half-written."""
+    return list(Path(folder).glob(".*.partial"))

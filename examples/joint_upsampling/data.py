@@ -1,0 +1,232 @@
+"""From a data set to training batches that depend on nothing but the seed and the step."""
+
+import dataclasses
+import functools
+import math
+import os
+import tempfile
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from examples.evaluation import fill_unknown, low_resolution, offset_and_scale
+from examples.joint_upsampling.errors import UserError
+
+
+def open_dataset(args, split):
+    """The examples (dicts of NumPy arrays `image`, `target` and a `name`) that `args` ask for."""
+    from examples import datasets  # imports tensorflow_datasets, which takes seconds
+
+    name, manual_dir = args.data, args.manual_dir
+    pairs = ("images", "targets", "unknown", "target_scale")
+    config = {key: getattr(args, key) for key in pairs if getattr(args, key) is not None}
+    if "target_scale" in config:
+        config["scale"] = config.pop("target_scale")
+    if name == "folder":
+        if not (args.images and args.targets):
+            raise UserError("--data folder needs --images DIR and --targets DIR")
+        name, manual_dir = "image_folder_pairs", _common_folder(args)
+        for key in ("images", "targets"):
+            config[key] = os.path.abspath(config[key])
+    if args.render_pass:
+        config["render_pass"] = args.render_pass
+    try:
+        dataset = datasets.load(name, split, args.data_dir, manual_dir=manual_dir, **config)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The data set {args.data} cannot be read: {error}") from error
+    return checked(dataset.as_numpy_iterator())
+
+
+def _common_folder(args):
+    return os.path.commonpath([os.path.abspath(path) for path in (args.images, args.targets)])
+
+
+def split_or_default(args):
+    """Two folders of a person are one split, whose name is `train`."""
+    return args.split or ("train" if args.data == "folder" else args.default_split)
+
+
+def checked(examples):
+    """Pass on the examples, with `name` as a str; stop at the first that does not fit."""
+    try:
+        for example in examples:
+            image, target, name = example["image"], example["target"], example["name"].decode()
+            if image.shape[:2] != target.shape[:2]:
+                raise UserError(
+                    f"{name}: the image has {_size(image)} pixels and the target {_size(target)}"
+                )
+            if not np.isfinite(target).all(-1).any():
+                raise UserError(f"{name}: every pixel of the target is unknown")
+            yield {"image": image, "target": target, "name": name}
+    except tf.errors.OpError as error:
+        raise UserError(f"The prepared data set cannot be read: {error.message}") from error
+
+
+def _size(image):
+    return f"{image.shape[0]}x{image.shape[1]}"
+
+
+def low_res_or_default(how, channels):
+    """The paper's ways: the centre of a cell for depth, antialiased bilinear for flow."""
+    return how or ("bilinear" if channels == 2 else "center")
+
+
+@dataclasses.dataclass
+class Images:
+    """Decoded images in memory, or in a temporary file that the system keeps in memory or not."""
+
+    names: list
+    guides: list  # uint8
+    targets: list  # float32; unknown pixels have the value of the nearest known one
+    known: list  # bool, or None where every pixel is known
+    checksum: int
+
+    def __len__(self):
+        return len(self.names)
+
+
+def read_images(examples, in_file=False):
+    """All the examples as `Images`."""
+    keep = _keeper_in_file() if in_file else (lambda array: array)
+    images, checksum = Images([], [], [], [], 0), 0
+    for example in examples:
+        target = example["target"]
+        known = np.isfinite(target).all(-1)
+        for array in (example["image"], target):
+            checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+        images.names.append(example["name"])
+        images.guides.append(keep(example["image"]))
+        images.targets.append(keep(fill_unknown(target)))
+        images.known.append(None if known.all() else keep(known))
+    if not images.names:
+        raise UserError("The data set has no examples")
+    images.checksum = checksum
+    return images
+
+
+def _keeper_in_file():
+    file = tempfile.TemporaryFile()  # has no name, so nothing is left when the process ends
+
+    def keep(array):
+        start = file.seek(0, 2)
+        file.write(np.ascontiguousarray(array))
+        file.flush()
+        return np.memmap(file, array.dtype, "r", start, array.shape)
+
+    return keep
+
+
+class Sampler:
+    """Random crops: example i of the run is a function of the seed and i alone.
+
+    So a run that goes on at step t needs no stored state of a random stream, and several workers
+    share the examples of a step without talking to each other.
+    """
+
+    def __init__(self, images, factor, low_res, crop, flips, jitter, seed):
+        if crop % factor:
+            raise UserError(f"The crop must be a multiple of the factor: {crop} of {factor} is not")
+        self.images, self.factor, self.crop, self.seed = images, factor, crop, seed
+        self.flips, self.jitter = flips, jitter
+        self.channels = images.targets[0].shape[2]
+        self.low_res = low_res_or_default(low_res, self.channels)
+        self.ranges = [self._range(i) for i in range(len(images))]
+        self.order = functools.lru_cache(4)(self._order)
+
+    def _range(self, i):
+        """The smallest and largest low-res value of every channel of image i."""
+        target, name = self.images.targets[i], self.images.names[i]
+        rows, cols = target.shape[:2]
+        if min(rows, cols) < self.crop:
+            raise UserError(
+                f"{name} has {rows}x{cols} pixels, less than the crop of {self.crop}: "
+                "choose a smaller --crop"
+            )
+        if target.shape[2] != self.channels:
+            raise UserError(
+                f"{name} has {target.shape[2]} target channels and {self.images.names[0]} "
+                f"{self.channels}"
+            )
+        whole = target[: rows - rows % self.factor, : cols - cols % self.factor]
+        low = low_resolution(whole, self.factor, self.low_res)
+        return low.min((0, 1)), low.max((0, 1))
+
+    def _order(self, epoch):
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+
+    def __call__(self, index):
+        """((low-res target, guide), target) of the example `index` of the run.
+
+        The targets are brought to [0, 1] by the low-res range of the whole image; unknown pixels
+        of the last one are NaN.
+        """
+        epoch, position = divmod(int(index), len(self.images))
+        i = self.order(epoch)[position]
+        random = np.random.default_rng([self.seed, epoch, position])
+        rows, cols = self.images.targets[i].shape[:2]
+        top, left = (int(random.integers(n - self.crop + 1)) for n in (rows, cols))
+        region = np.s_[top : top + self.crop, left : left + self.crop]
+        guide = self.images.guides[i][region].astype(np.float32) / 255
+        target = np.array(self.images.targets[i][region])
+        known = self.images.known[i]
+        known = np.ones(target.shape[:2], bool) if known is None else known[region]
+        lowest, highest = (values.copy() for values in self.ranges[i])
+
+        for axis in (0, 1):
+            if self.flips and random.random() < 0.5:
+                guide, target, known = (np.flip(a, axis) for a in (guide, target, known))
+                if self.channels == 2:  # (u, v): what moved right moves left in the mirror
+                    channel = 1 - axis
+                    target = target * np.where(np.arange(2) == channel, -1, 1).astype(np.float32)
+                    lowest[channel], highest[channel] = -highest[channel], -lowest[channel]
+        if self.jitter:
+            guide = _jitter_colors(guide, random)
+
+        offset, scale = offset_and_scale(np.array([lowest, highest]))
+        target = ((target - offset) / scale).astype(np.float32)
+        low = low_resolution(target, self.factor, self.low_res)
+        target = np.where(known[..., None], target, np.float32(np.nan))
+        return np.ascontiguousarray(low), np.ascontiguousarray(guide), target
+
+
+def _jitter_colors(guide, random):
+    """Other saturation, brightness of each channel, and contrast."""
+    grey = guide.mean(-1, keepdims=True)
+    guide = grey + random.uniform(0, 1.5) * (guide - grey)
+    guide = np.clip(guide * random.uniform(0.8, 1.2, 3), 0, 1)
+    return (guide ** random.uniform(0.7, 1.4)).astype(np.float32)
+
+
+def batches(sampler, batch_size, first_step, steps, context):
+    """A `tf.data.Dataset` of the batches from `first_step` on, this pipeline's share of them.
+
+    `context` is a `tf.distribute.InputContext`. Of the examples of a step, each replica gets an
+    equal share, in the order of the replicas.
+    """
+    pipelines, pipeline = context.num_input_pipelines, context.input_pipeline_id
+    per_replica = batch_size // context.num_replicas_in_sync
+    share = batch_size // pipelines
+    crop, channels, low = sampler.crop, sampler.channels, sampler.crop // sampler.factor
+
+    def example(number):
+        step, place = number // share, number % share
+        index = step * batch_size + pipeline * share + place
+        arrays = tf.numpy_function(sampler, [index], [tf.float32] * 3, stateful=False)
+        shapes = (low, low, channels), (crop, crop, 3), (crop, crop, channels)
+        for array, shape in zip(arrays, shapes):
+            array.set_shape(shape)
+        return (arrays[0], arrays[1]), arrays[2]
+
+    options = tf.data.Options()
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    numbers = tf.data.Dataset.range(first_step * share, steps * share)
+    examples = numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = examples.batch(per_replica, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return dataset.with_options(options)
+
+
+def steps_of_epochs(epochs, examples, batch_size):
+    """How many batches show every image `epochs` times."""
+    return max(1, math.ceil(epochs * examples / batch_size))

@@ -1,0 +1,2 @@
+class UserError(Exception):
+    """Something that the person at the terminal can put right; shown without a traceback."""

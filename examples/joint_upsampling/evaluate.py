@@ -1,0 +1,159 @@
+"""How large the error of every method is, image by image."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from examples import files
+from examples.evaluation import (
+    epe,
+    fill_unknown,
+    interpolate,
+    low_resolution,
+    pad_to_multiple,
+    rmse,
+    upsample,
+)
+from examples.joint_upsampling import checkpoints, data, pictures
+from examples.joint_upsampling.errors import UserError
+from examples.joint_upsampling.networks import load_network, tile_size
+from keras_pac.models import JointBilateralUpsample
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+METRICS = {"rmse": rmse, "epe": epe}
+
+
+def evaluate(args):
+    """Measure, print the table, write the JSON file and the pictures that `args` ask for."""
+    methods = make_methods(args)
+    errors = {name: {} for name in methods}
+    metric = low_res = None
+    for number, example in enumerate(data.open_dataset(args, data.split_or_default(args))):
+        channels = example["target"].shape[2]
+        metric = args.metric or ("epe" if channels == 2 else "rmse")
+        low_res = data.low_res_or_default(args.low_res, channels)
+        guide, low = low_res_example(example, args.factor, low_res)
+        truth = example["target"]
+        results = {name: method(low, guide) for name, method in methods.items()}
+        results = {name: crop_back(result, truth) for name, result in results.items()}
+        if example["name"] in errors[next(iter(methods))]:
+            raise UserError(f"Two examples of the data set have the name {example['name']}")
+        for name, result in results.items():
+            errors[name][example["name"]] = args.scale * error(metric, result, truth, args.border)
+        if args.pictures and number < args.picture_count:
+            nearest = crop_back(interpolate(low, args.factor, "nearest"), truth)
+            path = Path(args.pictures) / f"{_file_name(example['name'])}.png"
+            pictures.save_comparison(path, example["image"], nearest, truth, results)
+        print(f"\r{number + 1} images", end="", flush=True)
+    print()
+    if metric is None:
+        raise UserError(f"The split {data.split_or_default(args)} has no examples")
+    report = make_report(args, metric, low_res, errors)
+    print_table(report)
+    if args.json:
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+        with checkpoints.clear_about_full_disk(f"{args.json} was not written."):
+            with files.atomic_write(args.json) as file:
+                file.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
+    return report
+
+
+def low_res_example(example, factor, low_res):
+    """The guide and the low-res target, of a size that the factor divides.
+
+    Where it does not, the last row and column are repeated; results are cropped back.
+    """
+    target = pad_to_multiple(fill_unknown(example["target"]), factor)
+    return pad_to_multiple(example["image"], factor), low_resolution(target, factor, low_res)
+
+
+def crop_back(result, image):
+    return result[: image.shape[0], : image.shape[1]]
+
+
+def error(metric, result, truth, border):
+    """The error without `border` pixels on each side."""
+    inside = tuple(slice(border, size - border) for size in truth.shape[:2])
+    if not np.isfinite(truth[inside]).all(-1).any():
+        raise UserError(f"No pixel of known truth is left inside a border of {border} pixels")
+    return METRICS[metric](result[inside], truth[inside])
+
+
+def mean_error(network, examples, factor, low_res, border):
+    """The mean over the examples, in the unit of the target."""
+    errors = []
+    for example in examples:
+        channels = example["target"].shape[2]
+        guide, low = low_res_example(example, factor, data.low_res_or_default(low_res, channels))
+        result = crop_back(upsample(network, low, guide), example["target"])
+        metric = "epe" if channels == 2 else "rmse"
+        errors.append(error(metric, result, example["target"], border))
+    return float(np.mean(errors))
+
+
+def make_methods(args):
+    """Name of a method: function of (low, guide)."""
+    methods = {
+        name: lambda low, guide, name=name: interpolate(low, args.factor, name)
+        for name in INTERPOLATIONS
+    }
+    tile = tile_size(args.tile, args.factor)
+
+    def with_network(network):
+        return lambda low, guide: upsample(network, low, guide, tile)
+
+    for size, space, color in args.bilateral or [default_bilateral(args.factor)]:
+        name = f"joint bilateral {size:.0f}, {space:g}, {color:g}"
+        try:
+            network = JointBilateralUpsample(args.factor, int(size), space, color)
+        except ValueError as reason:
+            raise UserError(f"--bilateral {size:g} {space:g} {color:g}: {reason}") from reason
+        methods[name] = with_network(network)
+    for path in args.weights:
+        network = load_network(path)
+        if network.factor != args.factor:
+            raise UserError(f"{path} upsamples ×{network.factor}, not ×{args.factor}")
+        methods[str(path)] = with_network(network)
+    return methods
+
+
+def default_bilateral(factor):
+    """A window of two low-res pixels, of a standard deviation of half a low-res pixel or so."""
+    return 2 * factor + 1, 1.8 / factor, 6.0
+
+
+def make_report(args, metric, low_res, errors):
+    return {
+        "data": args.data,
+        "split": data.split_or_default(args),
+        "factor": args.factor,
+        "low_res": low_res,
+        "metric": metric,
+        "scale": args.scale,
+        "border": args.border,
+        "methods": {
+            name: {"mean": float(np.mean(list(values.values()))), "images": values}
+            for name, values in errors.items()
+        },
+    }
+
+
+def print_table(report):
+    methods = report["methods"]
+    images = len(methods["bilinear"]["images"])
+    print(
+        f"{report['metric'].upper()}, mean of {images} images, ×{report['factor']}, "
+        f"{report['low_res']} low-res, border {report['border']}, scale {report['scale']:g}"
+    )
+    width = max(map(len, methods))
+    print(f"  {'method':<{width}}  {'error':>10}  of bilinear")
+    bilinear = methods["bilinear"]["mean"]
+    for name, values in methods.items():
+        share = values["mean"] / bilinear if bilinear else float("nan")
+        print(f"  {name:<{width}}  {values['mean']:>10.4f}  {share:>11.3f}")
+
+
+def _file_name(name):
+    """Without the folders and the suffix that may be in an example's name."""
+    return name.replace("/", "_").replace("\\", "_").rsplit(".", 1)[0]

@@ -1,0 +1,42 @@
+"""The networks that can be trained, and where their weights start."""
+
+import zipfile
+
+import keras
+
+from examples.initial_weights import start_as_interpolation
+from examples.joint_upsampling.errors import UserError
+from keras_pac.models import DJIF, PacJointUpsample, PacJointUpsampleLite
+
+NETWORKS = {network.__name__: network for network in (PacJointUpsample, PacJointUpsampleLite, DJIF)}
+FACTORS = (4, 8, 16)
+
+
+def make_network(name, factor, precision="float32", initial_weights="random"):
+    """A network that computes in `precision`; its weights are float32 always."""
+    network = NETWORKS[name](factor, dtype=precision)
+    if initial_weights == "interpolation":
+        if not hasattr(network, "up_convts"):
+            raise UserError(
+                f"{name} cannot start as interpolation: it has no transposed layers. "
+                "Use --initial-weights random"
+            )
+        start_as_interpolation(network)
+    return network
+
+
+def load_network(path):
+    """The network in a .keras file; it must know its `factor`, as those of keras_pac.models do."""
+    try:
+        network = keras.models.load_model(path, compile=False)
+    # Keras raises whatever comes up in a broken file.
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no trained network that can be read: {error}") from error
+    if not isinstance(getattr(network, "factor", None), int):
+        raise UserError(f"{path} is no joint upsampling network: it has no factor")
+    return network
+
+
+def tile_size(pixels, factor):
+    """The `--tile` option in low-res pixels; None for the whole image."""
+    return max(1, pixels // factor) if pixels else None

@@ -1,0 +1,69 @@
+"""A person's own picture and low-res depth in, full-size depth out."""
+
+from pathlib import Path
+
+import numpy as np
+
+from examples import files
+from examples.evaluation import fill_unknown, pad_to_multiple, upsample
+from examples.joint_upsampling import checkpoints
+from examples.joint_upsampling.errors import UserError
+from examples.joint_upsampling.networks import load_network, tile_size
+
+OUTPUT_SUFFIXES = (".png", ".npy", ".flo")
+
+
+def predict(args):
+    """Upsample what `args` name and write the result; returns its path."""
+    output = Path(args.output)
+    if output.suffix not in OUTPUT_SUFFIXES:
+        raise UserError(f"--output must end in {', '.join(OUTPUT_SUFFIXES)}: {output}")
+    try:
+        guide = files.read_image(args.image)
+        low = files.read_target(args.depth, args.unknown, args.target_scale)
+    except (OSError, ValueError) as error:
+        raise UserError(str(error)) from error
+    network = load_network(args.weights)
+    try:
+        low = fill_unknown(low)
+    except ValueError as error:
+        raise UserError(f"{args.depth}: {error}") from error
+    padded = _padded_guide(guide, low, network.factor, args)
+    tile = tile_size(args.tile, network.factor)
+    result = upsample(network, low, padded, tile)
+    result = result[: guide.shape[0], : guide.shape[1]]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with checkpoints.clear_about_full_disk(f"{output} was not written."):
+            _write(output, result, low, args.target_scale)
+    except ValueError as error:  # such as depth that does not fit into 16 bits
+        raise UserError(str(error)) from error
+    rows, cols = result.shape[:2]
+    print(f"{output}: {rows}x{cols} pixels, {result.min():g} to {result.max():g}")
+    return output
+
+
+def _write(path, result, low, unit):
+    if path.suffix == ".flo":
+        return files.write_flow(path, result)
+    largest = 65535 * unit
+    if path.suffix == ".png" and low.min() >= 0 and low.max() <= largest:
+        # A network overshoots a little at edges; the PNG has no room for that beyond its ends.
+        result = np.clip(result, 0, largest)
+    files.write_depth(path, result, unit)
+
+
+def _padded_guide(guide, low, factor, args):
+    """The guide at `factor` times the size of the low-res target.
+
+    An image whose size the factor does not divide has a low-res image with one more row or column
+    for what is left over: then its last row or column is repeated, and the result is cropped back.
+    """
+    needed = tuple(-(-size // factor) for size in guide.shape[:2])
+    if low.shape[:2] != needed:
+        raise UserError(
+            f"{args.image} has {guide.shape[0]}x{guide.shape[1]} pixels (rows x columns), which "
+            f"goes with a low-res target of {needed[0]}x{needed[1]} at a factor of {factor}. "
+            f"{args.depth} has {low.shape[0]}x{low.shape[1]}"
+        )
+    return pad_to_multiple(guide, factor)

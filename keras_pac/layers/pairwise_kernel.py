@@ -68,7 +68,7 @@ class PairwiseKernel:
             )
         if not (self.spatial_filter or self.shares_filter):
             raise ValueError(
-                '`spatial_filter` may be False only for "2d" and "potts": the others have no filter '
+                '`spatial_filter` may be False only for "2d" and "potts": others have no filter '
                 f"to fix. Received: compatibility={self.compatibility!r}, spatial_filter=False"
             )
         if isinstance(self.weight, bool) or not isinstance(self.weight, numbers.Real):

@@ -1,7 +1,14 @@
 """Pixel-adaptive convolution for Keras."""
 
 from keras_pac import convert, initializers, layers, models, ops
-from keras_pac.layers import PacConv2D, PacConv2DTranspose, PacPool2D
+from keras_pac.layers import (
+    PacConv2D,
+    PacConv2DTranspose,
+    PacCRF,
+    PacCRFLoose,
+    PacPool2D,
+    PairwiseKernel,
+)
 from keras_pac.ops.implementation import (
     get_implementation,
     implementation,
@@ -12,9 +19,12 @@ from keras_pac.ops.implementation import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "PacCRF",
+    "PacCRFLoose",
     "PacConv2D",
     "PacConv2DTranspose",
     "PacPool2D",
+    "PairwiseKernel",
     "convert",
     "get_implementation",
     "implementation",

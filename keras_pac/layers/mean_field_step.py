@@ -1,0 +1,144 @@
+"""One step of mean-field inference, with its weights."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pac.ops import pac_conv2d
+from keras_pac.ops.resize import enlarge_bilinear
+from keras_pac.ops.window import crop
+
+
+class MeanFieldStep(keras.layers.Layer):
+    """logQ <- w_u unary - sum_k w_k message_k(softmax(logQ)); images are channels last.
+
+    Args:
+        kernels: list of `PairwiseKernel`.
+        unary_weight: number, where w_u starts.
+        fixed_weighting: bool, whether w_u and w_k stay as they are.
+        perturbed_init: bool, whether filters start with a little noise.
+    """
+
+    def __init__(self, kernels, unary_weight, fixed_weighting, perturbed_init, **kwargs):
+        super().__init__(**kwargs)
+        self.kernels = kernels
+        self.unary_weight = unary_weight
+        self.fixed_weighting = fixed_weighting
+        self.perturbed_init = perturbed_init
+
+    def build(self, channels):
+        self.w_u = self._scalar("unary_weight", self.unary_weight, not self.fixed_weighting)
+        self._parts = [self._build_kernel(i, k, channels) for i, k in enumerate(self.kernels)]
+
+    def _build_kernel(self, index, kernel, channels):
+        """(w_k, filter, compatibility matrix or None)."""
+        potts = kernel.compatibility == "potts"
+        # Equal labels attract each other: their message adds to the logits.
+        weight = -kernel.weight if potts else kernel.weight
+        trainable = potts and not kernel.spatial_filter and not self.fixed_weighting
+        w_k = self._scalar(f"pairwise_weight_{index}", weight, trainable)
+        if not kernel.spatial_filter:
+            filter = ops.convert_to_tensor(_ones(kernel.kernel_size), self.compute_dtype)
+        else:
+            start = _gaussian(kernel.kernel_size)
+            if not kernel.shares_filter:
+                start = start * (1 - np.eye(channels))
+            filter = self.add_weight(
+                shape=start.shape,
+                initializer=_Start(start, 5e-4 if self.perturbed_init else 0),
+                name=f"filter_{index}",
+            )
+        compatibility = None
+        if kernel.compatibility == "2d":
+            compatibility = self.add_weight(
+                shape=(channels, channels),
+                initializer=_Start(1 - np.eye(channels), 0),
+                name=f"compatibility_{index}",
+            )
+        return w_k, filter, compatibility
+
+    def _scalar(self, name, value, trainable):
+        if not trainable:
+            return value
+        return self.add_weight(shape=(), initializer=keras.initializers.Constant(value), name=name)
+
+    def call(self, log_q, unary, adapting_kernels):
+        q = ops.softmax(log_q, axis=-1)
+        result = self.w_u * unary
+        pooled = {}  # several kernels may share a blur
+        for kernel, parts, adapting_kernel in zip(self.kernels, self._parts, adapting_kernels):
+            w_k, filter, compatibility = parts
+            if kernel.blur not in pooled:
+                pooled[kernel.blur] = average_cells(q, kernel.blur)
+            options = {"padding": "same", "dilation_rate": kernel.dilation_rate}
+            filter, options["data_format"] = ops.convert_to_tensor(filter), "channels_last"
+            if adapting_kernel is None:
+                message = ops.conv(pooled[kernel.blur], filter, **options)
+            else:
+                message = pac_conv2d(pooled[kernel.blur], adapting_kernel, filter, **options)
+            if compatibility is not None:
+                message = ops.matmul(message, compatibility)
+            result = result - w_k * enlarge_cells(message, kernel.blur, ops.shape(q)[1:3])
+        return result
+
+
+@keras.saving.register_keras_serializable("keras_pac")
+class _Start(keras.initializers.Initializer):
+    """A constant array plus uniform noise."""
+
+    def __init__(self, value, noise):
+        self.value = value
+        self.noise = noise
+
+    def __call__(self, shape, dtype=None):
+        value = ops.convert_to_tensor(self.value, dtype)
+        if not self.noise:
+            return value
+        return value + keras.random.uniform(shape, -self.noise, self.noise, dtype=dtype)
+
+
+def average_cells(images, blur):
+    """The mean over cells of blur x blur pixels; those at the border count only their pixels."""
+    if blur == 1:
+        return images
+    pads = [(_margin(size, blur),) * 2 for size in ops.shape(images)[1:3]]
+    sums, counts = (
+        ops.average_pool(
+            ops.pad(x, ((0, 0), *pads, (0, 0))), blur, strides=blur, data_format="channels_last"
+        )
+        for x in (images, ops.ones_like(images[:1, :, :, :1]))
+    )
+    return sums / counts
+
+
+def enlarge_cells(images, blur, size):
+    """The reverse: bilinear, then without the margins."""
+    if blur == 1:
+        return images
+    images = enlarge_bilinear(images, (blur, blur))
+    return crop(images, *((_margin(s, blur), s) for s in size))
+
+
+def count_cells(size, blur):
+    """How many cells `average_cells` makes of `size` pixels."""
+    return (size + 2 * _margin(size, blur)) // blur
+
+
+def _margin(size, blur):
+    """Pixels that `average_cells` adds on each side."""
+    return ((blur - size % blur) % blur + 1) // 2
+
+
+def _ones(kernel_size):
+    filter = np.ones((*kernel_size, 1, 1))
+    filter[kernel_size[0] // 2, kernel_size[1] // 2] = 0
+    return filter
+
+
+def _gaussian(kernel_size):
+    """(kh, kw, 1, 1): a Gaussian with sigma = size / 4 and mean 1, without its centre."""
+    axes = [np.exp(-0.5 * ((np.arange(k) - k // 2) / (k / 4)) ** 2) for k in kernel_size]
+    filter = np.outer(*axes)
+    filter = filter / filter.mean()
+    filter[kernel_size[0] // 2, kernel_size[1] // 2] = 0
+    return filter[:, :, None, None]

@@ -1,0 +1,278 @@
+"""Conditional random fields whose mean-field inference is made of pixel-adaptive convolutions."""
+
+import math
+import numbers
+
+import keras
+from keras import ops
+
+from keras_pac.layers.mean_field_step import MeanFieldStep, average_cells, count_cells
+from keras_pac.layers.pairwise_kernel import as_pairwise_kernel
+from keras_pac.ops import adapting_kernel, checks
+from keras_pac.ops.layout import image_last, image_to, kernel_last, shape_last
+
+OUTPUTS = ("logits", "softmax", "log_softmax")
+
+
+@keras.saving.register_keras_serializable("keras_pac")
+class PacCRF(keras.layers.Layer):
+    """Mean-field inference of a CRF as a few steps of pixel-adaptive convolutions.
+
+    From the label logits `u` of a network (the unary term), with logQ = u at first, each step is
+
+        Q = softmax(logQ)
+        logQ = w_u * u - sum_k w_k * message_k(Q)
+
+    where `message_k` is a pixel-adaptive convolution of Q with the k-th pairwise kernel, guided by
+    features that tell which pixels belong together (see `PairwiseKernel`). All steps have the same
+    weights, and the adapting kernels are computed once for all of them.
+
+    Args:
+        kernels: a `PairwiseKernel` or a dict of its arguments, or a list of these, at least one.
+        steps: int, number of steps. Defaults to 5.
+        output: what is returned: "logits" (default; logQ), "softmax" or "log_softmax" of it.
+        unary_weight: number, where w_u starts. Defaults to 1.
+        fixed_weighting: bool, keep w_u (and the weight of a "potts" kernel without a filter of
+            its own) as they start instead of training them. Defaults to False.
+        perturbed_init: bool, start trainable filters with uniform noise of +-0.0005. Defaults to
+            True.
+        data_format: "channels_last" or "channels_first"; None (default) means Keras's default.
+        **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
+
+    Call arguments:
+        inputs: `[unary, features]`, the features then serve all kernels; or
+            `[unary, features_1, features_2, ...]`, those of each kernel that takes features;
+            or `unary` alone, where no kernel takes features or `adapting_kernels` is given.
+        adapting_kernels: K of each kernel that takes features, computed before with
+            `keras_pac.ops.adapting_kernel`, instead of features.
+
+    Input shape:
+        unary (B, H, W, C), features (B, H, W, G); K (B, h, w, kh * kw) with the size h, w of the
+        image in cells of `blur` pixels. With channels_first the channels (taps) come second.
+
+    Output shape:
+        That of unary.
+
+    Returns:
+        A tensor.
+
+    Raises:
+        ValueError: for arguments or shapes that break a rule above, before any computation.
+
+    Example:
+
+    >>> from keras_pac import PacCRF
+    >>> unary, features = keras.random.normal((1, 8, 9, 4)), keras.random.normal((1, 8, 9, 5))
+    >>> crf = PacCRF({"kernel_size": 3, "compatibility": "potts"}, steps=3)
+    >>> crf([unary, features]).shape
+    TensorShape([1, 8, 9, 4])
+
+    Reference:
+        Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2,
+        equations 5 to 9 (arXiv 1904.05373).
+    """
+
+    # Whether every step has weights of its own.
+    _loose = False
+
+    def __init__(
+        self,
+        kernels,
+        steps=5,
+        output="logits",
+        unary_weight=1.0,
+        fixed_weighting=False,
+        perturbed_init=True,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        kernels = list(kernels) if isinstance(kernels, (list, tuple)) else [kernels]
+        if not kernels:
+            raise ValueError("`kernels` must have at least one pairwise kernel. Received: []")
+        self.kernels = [as_pairwise_kernel(kernel) for kernel in kernels]
+        checks.positive_integer("steps", steps)
+        self.steps = steps
+        if output not in OUTPUTS:
+            raise ValueError(f"`output` must be one of {OUTPUTS}. Received: output={output!r}")
+        self.output_kind = output
+        if isinstance(unary_weight, bool) or not isinstance(unary_weight, numbers.Real):
+            raise ValueError(
+                f"`unary_weight` must be a number. Received: unary_weight={unary_weight!r}"
+            )
+        self.unary_weight = unary_weight
+        checks.boolean("fixed_weighting", fixed_weighting)
+        self.fixed_weighting = fixed_weighting
+        checks.boolean("perturbed_init", perturbed_init)
+        self.perturbed_init = perturbed_init
+        self.data_format = checks.data_format(data_format)
+        self._steps = [
+            MeanFieldStep(
+                self.kernels,
+                unary_weight,
+                fixed_weighting,
+                perturbed_init,
+                dtype=self.dtype_policy,
+                name=f"step_{i}",
+            )
+            for i in range(steps if self._loose else 1)
+        ]
+
+    def build(self, input_shape):
+        self._channels = self._check_shapes(input_shape)[0][-1]
+        for step in self._steps:
+            step.build(self._channels)
+
+    def call(self, inputs, adapting_kernels=None):
+        unary, features = self._check_call(inputs, adapting_kernels)
+        unary = image_last(unary, self.data_format)
+        if adapting_kernels is None:
+            features = [image_last(f, self.data_format) for f in features]
+            kernels = self._adapting_kernels(features)
+        else:
+            kernels = iter([kernel_last(k, self.data_format) for k in adapting_kernels])
+            kernels = [next(kernels) if k.takes_features else None for k in self.kernels]
+        log_q = unary
+        for i in range(self.steps):
+            step = self._steps[i if self._loose else 0]
+            log_q = step(log_q, unary, kernels)
+        if self.output_kind != "logits":
+            function = ops.softmax if self.output_kind == "softmax" else ops.log_softmax
+            log_q = function(log_q, axis=-1)
+        return image_to(log_q, self.data_format)
+
+    def _adapting_kernels(self, features):
+        """K of every kernel, None where it takes no features; equal ones are computed once."""
+        shared = len(features) == 1
+        features = iter(features * len(self.kernels) if shared else features)
+        known, kernels = {}, []
+        for kernel in self.kernels:
+            if not kernel.takes_features:
+                kernels.append(None)
+                continue
+            guide = next(features)
+            key = (id(guide), kernel.kernel_size, kernel.dilation_rate, kernel.blur)
+            if key not in known:
+                known[key] = adapting_kernel(
+                    average_cells(guide, kernel.blur),
+                    kernel.kernel_size,
+                    padding="same",
+                    dilation_rate=kernel.dilation_rate,
+                    data_format="channels_last",
+                )
+            kernels.append(known[key])
+        return kernels
+
+    def compute_output_shape(self, input_shape):
+        self._check_shapes(input_shape)
+        return tuple(input_shape[0] if _nested(input_shape) else input_shape)
+
+    def compute_output_spec(self, inputs, adapting_kernels=None):
+        unary, _ = self._check_call(inputs, adapting_kernels)
+        return keras.KerasTensor(unary.shape, dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernels": [kernel.get_config() for kernel in self.kernels],
+            "steps": self.steps,
+            "output": self.output_kind,
+            "unary_weight": self.unary_weight,
+            "fixed_weighting": self.fixed_weighting,
+            "perturbed_init": self.perturbed_init,
+            "data_format": self.data_format,
+        }
+
+    def _check_call(self, inputs, adapting_kernels):
+        """Check all that can be known before computing; return (unary, features)."""
+        tensors = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        shapes = self._check_shapes([tuple(tensor.shape) for tensor in tensors])
+        for i, tensor in enumerate(tensors):
+            checks.check_float("features" if i else "unary", tensor.dtype)
+        unary, *features = tensors
+        takers = [kernel for kernel in self.kernels if kernel.takes_features]
+        if adapting_kernels is None:
+            if len(features) not in ({1, len(takers)} if takers else {0, 1}):
+                raise ValueError(
+                    f"The layer needs features for its {len(takers)} kernels that take some: one "
+                    f"tensor for all, or one for each. Received: {len(features)}"
+                )
+            return unary, features
+        if features or len(adapting_kernels) != len(takers):
+            raise ValueError(
+                f"`adapting_kernels` must be a list of {len(takers)}, one for each kernel that "
+                f"takes features, and stands in for them. Received: {len(adapting_kernels)} and "
+                f"{len(features)} tensors of features"
+            )
+        for kernel, given in zip(takers, adapting_kernels):
+            checks.check_float("adapting_kernel", getattr(given, "dtype", "list"))
+            cells = [None if s is None else count_cells(s, kernel.blur) for s in shapes[0][1:3]]
+            expected = (shapes[0][0], *cells, math.prod(kernel.kernel_size))
+            checks.adapting_kernel(given.shape, expected, self.data_format)
+        return unary, features
+
+    def _check_shapes(self, input_shape):
+        """The checked channels_last shapes of unary and features."""
+        shapes = list(input_shape) if _nested(input_shape) else [input_shape]
+        for name, shape in zip(["unary"] + ["features"] * (len(shapes) - 1), shapes):
+            checks.rank(name, shape, 4)
+            if not shape_last(shape, self.data_format)[-1]:
+                raise ValueError(
+                    f"The number of channels of `{name}` must be known and not 0. "
+                    f"Received: shape {tuple(shape)}"
+                )
+        shapes = [shape_last(shape, self.data_format) for shape in shapes]
+        if self.built and shapes[0][-1] != self._channels:
+            raise ValueError(
+                f"`unary` must have the {self._channels} channels that the layer was built for. "
+                f"Received: shape {tuple(shapes[0])} (channels last)"
+            )
+        for shape in shapes[1:]:
+            checks.same_size("features", shape, (*shapes[0][:3], None), "`unary`")
+        return shapes
+
+
+@keras.saving.register_keras_serializable("keras_pac")
+class PacCRFLoose(PacCRF):
+    """`PacCRF` with weights of its own for every step.
+
+        Q = softmax(logQ)
+        logQ = w_u[s] * u - sum_k w_k[s] * message_k[s](Q)      in step s
+
+    Args:
+        kernels, steps, output, unary_weight, fixed_weighting, perturbed_init, data_format,
+            **kwargs: as for `PacCRF`.
+
+    Call arguments:
+        inputs, adapting_kernels: as for `PacCRF`.
+
+    Input shape:
+        As for `PacCRF`.
+
+    Output shape:
+        That of unary.
+
+    Returns:
+        A tensor.
+
+    Raises:
+        ValueError: for arguments or shapes that break a rule of `PacCRF`.
+
+    Example:
+
+    >>> from keras_pac import PacCRFLoose, PairwiseKernel
+    >>> crf = PacCRFLoose([PairwiseKernel(3, "4d"), PairwiseKernel(5, "2d", blur=2)], steps=2)
+    >>> unary, features = keras.random.normal((1, 8, 9, 4)), keras.random.normal((1, 8, 9, 5))
+    >>> crf([unary, features]).shape
+    TensorShape([1, 8, 9, 4])
+
+    Reference:
+        Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2
+        (arXiv 1904.05373).
+    """
+
+    _loose = True
+
+
+def _nested(shape):
+    return len(shape) > 0 and isinstance(shape[0], (list, tuple))

@@ -1,8 +1,15 @@
-"""Networks built from the layers: joint upsampling."""
+"""Networks built from the layers, and the layers in networks that are there."""
 
 from keras_pac.models.djif import DJIF
 from keras_pac.models.joint_bilateral_upsample import JointBilateralUpsample
 from keras_pac.models.pac_joint_upsample import PacJointUpsample
 from keras_pac.models.pac_joint_upsample_lite import PacJointUpsampleLite
+from keras_pac.models.swap_conv2d import swap_conv2d
 
-__all__ = ["DJIF", "JointBilateralUpsample", "PacJointUpsample", "PacJointUpsampleLite"]
+__all__ = [
+    "DJIF",
+    "JointBilateralUpsample",
+    "PacJointUpsample",
+    "PacJointUpsampleLite",
+    "swap_conv2d",
+]

@@ -1,4 +1,4 @@
-"""Bilinear resizing by a whole factor: half-pixel centres, no antialiasing, channels last.
+"""Bilinear resizing: half-pixel centres, no antialiasing, channels last.
 
 Unlike `keras.ops.image.resize` these work where the size is unknown until run time.
 """
@@ -27,6 +27,29 @@ def _enlarge(images, factor, axis):
 
 def _cut(images, start, size, axis):
     return images[:, start : start + size] if axis == 1 else images[:, :, start : start + size]
+
+
+def resize_bilinear(images, size):
+    """Images (B, H, W, C) at another size (height, width)."""
+    for axis in (1, 2):
+        images = _resize(images, size[axis - 1], axis)
+    return images
+
+
+def _resize(images, size, axis):
+    old = ops.shape(images)[axis]
+    if isinstance(old, int) and isinstance(size, int) and old == size:
+        return images
+    scale = ops.cast(old, "float32") / ops.cast(size, "float32")
+    position = (ops.arange(size, dtype="float32") + 0.5) * scale - 0.5
+    before = ops.floor(position)
+    share = ops.cast(position - before, images.dtype)
+    share = share[:, None, None] if axis == 1 else share[:, None]
+    before = ops.cast(before, "int32")
+    first, second = (
+        ops.take(images, ops.clip(index, 0, old - 1), axis=axis) for index in (before, before + 1)
+    )
+    return first + share * (second - first)
 
 
 def shrink_bilinear(images, factor):

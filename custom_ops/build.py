@@ -41,13 +41,13 @@ def build(folder, objects):
     if shutil.which(compiler[0]) is None:
         raise BuildError(f"there is no C++ compiler {compiler[0]!r}; CXX names another")
     nvcc = _nvcc()
-    version = importlib.metadata.version("tensorflow")
+    version = _tensorflow_version()
     # The core last: see `core_steps`.
     steps = [*_adapter_steps(compiler), *_core_steps(compiler, nvcc)]
     state = json.dumps([steps, version, _contents(), _output([*compiler, "--version"])])
     state = hashlib.sha256(state.encode()).hexdigest()
     if all((folder / name).exists() for name in (LIBRARY, INFO)):
-        if json.loads((folder / INFO).read_text())["state"] == state:
+        if _read(folder / INFO, {}).get("state") == state:
             return False
     tensorflow, link = _tensorflow_flags()
     if nvcc:
@@ -78,10 +78,21 @@ def build(folder, objects):
         "instructions": build_core.instruction_sets(),
         "cuda": _cuda_version(nvcc) if nvcc else None,
         "cuda_architectures": _architectures() if nvcc else None,
+        "bytes": (folder / LIBRARY).stat().st_size,
         "state": state,
     }
-    (folder / INFO).write_text(json.dumps(info, indent=2) + "\n")
+    unfinished.write_text(json.dumps(info, indent=2) + "\n")
+    os.replace(unfinished, folder / INFO)
     return True
+
+
+def _read(path, default):
+    """What a JSON file holds; the default if it is of another type, missing or damaged."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return default
+    return value if isinstance(value, type(default)) else default
 
 
 def _adapter_steps(compiler):
@@ -115,6 +126,15 @@ def _cuda_version(nvcc):
     return found[1] if found else "unknown"
 
 
+def _tensorflow_version():
+    try:
+        return importlib.metadata.version("tensorflow")  # much faster than importing it
+    except importlib.metadata.PackageNotFoundError:  # tensorflow-cpu and others
+        import tensorflow as tf
+
+        return tf.__version__
+
+
 def _tensorflow_flags():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
@@ -144,8 +164,8 @@ def _compile(source, target, command, version):
     """Compile one file, unless it, what it includes and its command are those of the last time."""
     command = [*command, "-c", str(source), "-o", str(target), "-MMD", "-MF", f"{target}.d"]
     record = target.with_suffix(".json")
-    if target.exists() and record.exists():
-        if json.loads(record.read_text()) == _record(command, version, target):
+    if target.exists() and pathlib.Path(f"{target}.d").exists():
+        if _read(record, []) == _record(command, version, target):
             return target
     record.unlink(missing_ok=True)
     print(f"compiling {target.stem}", flush=True)
@@ -186,7 +206,7 @@ def main():
     arguments = parser.parse_args()
     try:
         changed = build(arguments.folder, arguments.objects)
-    except (BuildError, OSError, importlib.metadata.PackageNotFoundError) as error:
+    except (BuildError, OSError, ImportError, ValueError) as error:
         print(f"The compiled op was not built: {error}.", file=sys.stderr)
         if arguments.optional:
             print("The portable code runs without it.", file=sys.stderr)

@@ -35,7 +35,11 @@ def info():
     for name in NAMES:
         reasons = keras_pac.not_supported_reasons(name)
         lines.append(f"{name:<13} {'runs here' if not reasons else ' '.join(reasons)}")
-    lines += [f"  {key}: {value}" for key, value in library.built_with().items() if key != "state"]
+    lines += [
+        f"  {key}: {value}"
+        for key, value in library.built_with().items()
+        if key not in ("bytes", "state")
+    ]
     if not reasons:
         lines.append(f"  runs with: {library.instructions()}")
     variable = os.environ.get("KERAS_PAC_IMPLEMENTATION")

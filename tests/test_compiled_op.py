@@ -232,6 +232,21 @@ def test_a_graph_is_checked_while_it_is_made():
         function.get_concrete_function(tf.TensorSpec((2, 5, 4)))
 
 
+@needs_op
+def test_second_derivatives_are_refused_with_the_switch(rng):
+    x = tf.constant(rng.standard_normal((1, 5, 5, 2)), "float32")
+    with keras_pac.implementation("compiled"):
+        layer = keras_pac.PacConv2D(2, 3)
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = layer(x)
+            slope = inner.gradient(y, x)
+    with pytest.raises(NotImplementedError, match="set_implementation"):
+        outer.gradient(slope, x)
+
+
 # Loading.
 
 
@@ -248,7 +263,8 @@ def folder(tmp_path, monkeypatch):
 
 def write_info(folder, **changes):
     (folder / library.LIBRARY).write_bytes(b"no library")
-    info = {"tensorflow": tf.__version__, "keras_pac": keras_pac.__version__, **changes}
+    info = {"tensorflow": tf.__version__, "keras_pac": keras_pac.__version__, "bytes": 10}
+    info |= changes
     (folder / library.INFO).write_text(json.dumps(info))
 
 
@@ -278,8 +294,19 @@ def test_a_library_built_for_another_version_is_refused_and_reported_once(folder
 
 def test_a_library_that_says_nothing_about_itself_is_refused(folder):
     (folder / library.LIBRARY).write_bytes(b"no library")
+    for text in (None, "", "[]", "{"):
+        if text is not None:
+            (folder / library.INFO).write_text(text)
+        library.load.cache_clear()
+        (reason,) = keras_pac.not_supported_reasons("compiled")
+        assert library.INFO in reason and "make op" in reason
+
+
+def test_a_library_that_was_cut_off_is_refused(folder):
+    """To load it would end the process."""
+    write_info(folder, bytes=11)
     (reason,) = keras_pac.not_supported_reasons("compiled")
-    assert "unknown" in reason
+    assert "10 bytes" in reason and "11 were built" in reason
 
 
 def test_the_error_of_a_broken_library_is_shown(folder):

@@ -9,9 +9,13 @@ import oracle
 import pytest
 import tensorflow as tf
 from cases import OPERATIONS, make_case, oracle_gradients, run_oracle
+from conftest import IMPLEMENTATIONS
 from differentiate import ops_with_gradients, tensors_of
 from runners import run_ops
 from tolerances import assert_close
+
+import keras_pac
+from keras_pac import PacConv2D, PacConv2DTranspose
 
 STEP = 1e-5
 PER_BATCH = ("x", "guide", "adapting_kernel", "valid_mask")
@@ -144,3 +148,30 @@ def test_gradient_through_k_alone(implementation, operation, rng):
 
         expected = oracle.gradient(loss, case.arrays[name])
         assert_close(gradients[name], expected, "float64", f"gradient of {name}")
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PacConv2D(3, 3, smoothing=("learned", 5)),
+        lambda: PacConv2DTranspose(3, 3, strides=2, guide_filters=2),
+    ],
+    ids=["learned smoothing", "transposed, guides itself"],
+)
+@pytest.mark.parametrize("name", [name for name in IMPLEMENTATIONS if name != "patches"])
+def test_an_empty_batch_has_gradients_of_zero(name, make, unknown):
+    """(`patches` has none: the gradient of `tf.image.extract_patches` fails there.)"""
+    layer = make()
+    layer.build((None, 9, 9, 2))
+
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x))
+        return tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
+
+    if unknown:
+        gradients = tf.function(gradients, input_signature=[tf.TensorSpec((None, 9, 9, 2))])
+    with keras_pac.implementation(name):
+        for gradient in gradients(tf.zeros((0, 9, 9, 2))):
+            assert not np.asarray(gradient).any()

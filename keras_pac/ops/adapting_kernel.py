@@ -266,7 +266,12 @@ def smoothed(guide, smoothing):
         guide = ops.cast(guide, "float32")
     smoothing = ops.convert_to_tensor(smoothing, guide.dtype)
     smoothing = ops.tile(smoothing[:, :, None, None], (1, 1, guide.shape[-1], 1))
+    batch = ops.shape(guide)[0]
+    if guide.shape[0] in (None, 0):
+        # Of an empty batch TensorFlow's gradient by the filter would be whatever is in the memory.
+        guide = ops.pad(guide, ((0, 1), (0, 0), (0, 0), (0, 0)))
     image = ops.depthwise_conv(guide, smoothing, padding="same", data_format="channels_last")
+    image = image[:batch] if guide.shape[0] in (None, 1) else image
     return ops.cast(image, dtype)
 
 

@@ -192,3 +192,12 @@ def _adapting_kernel_gradient(op, upstream, _):
 def _windowed_sum_gradient(op, upstream):
     gradients = library.load().keras_pac_windowed_sum_grad(*op.inputs, upstream, **_attributes(op))
     return *gradients, None, None
+
+
+@tf.RegisterGradient("KerasPac>AdaptingKernelGrad")
+@tf.RegisterGradient("KerasPac>WindowedSumGrad")
+def _no_second_derivative(op, *upstream):
+    raise NotImplementedError(
+        "The compiled op has first derivatives only. For higher ones, and for forward-mode "
+        "differentiation, call keras_pac.set_implementation('taps') first."
+    )

@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import importlib.metadata
 import json
 import pathlib
 import warnings
@@ -15,9 +14,10 @@ HOW = "`make op` in the sources builds it"
 def built_with(folder=None):
     """What the library was built with, as its build wrote it down: a dict, empty if unknown."""
     try:
-        return json.loads(((folder or FOLDER) / INFO).read_text())
+        info = json.loads(((folder or FOLDER) / INFO).read_text())
     except (OSError, ValueError):
         return {}
+    return info if isinstance(info, dict) else {}
 
 
 def refusal(folder):
@@ -25,12 +25,19 @@ def refusal(folder):
     if not (folder / LIBRARY).exists():
         return f"the compiled op is not built: {HOW}."
     built, here = built_with(folder), _versions()
+    if not built:
+        return f"{INFO}, which says what the compiled op was built for, can't be read: {HOW} again."
     for package, name in {"tensorflow": "TensorFlow", "keras_pac": "keras_pac"}.items():
         if built.get(package) != here[package]:
             return (
                 f"the compiled op was built for {name} {built.get(package, '(unknown)')}, and this "
                 f"is {here[package]}: {HOW} again."
             )
+    # Loading a library that was cut off would end the process.
+    if built.get("bytes") != (size := (folder / LIBRARY).stat().st_size):
+        return (
+            f"the compiled op has {size} bytes, and {built.get('bytes')} were built: {HOW} again."
+        )
     return None
 
 
@@ -74,9 +81,11 @@ def warn_if_refused():
 
 
 def _versions():
+    import tensorflow as tf
+
     import keras_pac
 
     return {
-        "tensorflow": importlib.metadata.version("tensorflow"),
+        "tensorflow": tf.__version__,
         "keras_pac": keras_pac.__version__,
     }

@@ -13,8 +13,9 @@ def enlarge_bilinear(images, factors):
 
 def _enlarge(images, factor, axis):
     size = ops.shape(images)[axis]
-    padded = ops.pad(images, [(int(a == axis),) * 2 for a in range(4)], mode="symmetric")
-    before, after = (_cut(padded, start, size, axis) for start in (0, 2))
+    first, last = _cut(images, 0, 1, axis), _cut(images, size - 1, 1, axis)
+    before = ops.concatenate([first, _cut(images, 0, size - 1, axis)], axis=axis)
+    after = ops.concatenate([_cut(images, 1, size - 1, axis), last], axis=axis)
     phases = []
     for phase in range(factor):
         shift = (phase + 0.5) / factor - 0.5

@@ -4,11 +4,12 @@
 // with large strides and a large dilation meets. A 32-bit index anywhere would read another place.
 // Prints the largest difference and the peak of memory; fails where the difference is too large.
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <string>
 #include <vector>
 
 #include "buffer.h"
@@ -155,6 +156,15 @@ void try_corners(kpac_filter filter, int64_t batch, int64_t rows, int64_t column
 
 }  // namespace
 
+// KiB. (What getrusage reports includes the process that started this one, before it did.)
+long peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::stol(line.substr(6));
+  }
+  return 0;
+}
+
 int main() {
   for (kpac_filter filter : {KPAC_FULL, KPAC_SHARED}) {
     try_corners(filter, 1, 70000, 40000);
@@ -162,9 +172,8 @@ int main() {
     try_corners(filter, 1, 3000000000, 1);  // one axis alone
     try_corners(filter, 1, 1, 3000000000);
   }
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
+  const long peak = peak_memory();
   std::printf("largest relative difference %.1e, peak memory %ld MiB; %s instructions\n",
-              largest_difference, usage.ru_maxrss / 1024, kpac_cpu_instructions());
-  return usage.ru_maxrss < 1024 * 1024 ? 0 : 1;
+              largest_difference, peak / 1024, kpac_cpu_instructions());
+  return peak < 1024 * 1024 ? 0 : 1;
 }

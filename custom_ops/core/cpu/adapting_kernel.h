@@ -44,7 +44,8 @@ int64_t adapting_kernel(const kpac_sizes& s, const kpac_inputs& in, void* out, v
   run_parallel(parallel_for, groups.strips, [&](int64_t i, int32_t worker) {
     const auto& scratch = scratches[worker];
     const int64_t image = i / groups.strips_per_image;
-    for_each_tile<kLanes<A>>(plan, plan.strips[i % groups.strips_per_image], image, [&](const Tile& tile) {
+    const Strip& strip = plan.strips[i % groups.strips_per_image];
+    for_each_tile<kLanes<A>>(plan, strip, image, [&](const Tile& tile) {
       adapting_kernel_tile(guide, tile, scratch.guide, scratch.kernel);
       if (counted.any()) {
         find_counted(counted, tile, scratch.met, scratch.divisor);

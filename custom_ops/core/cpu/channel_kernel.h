@@ -104,7 +104,8 @@ int64_t channel_adapting_kernel(const kpac_sizes& s, const kpac_inputs& in, cons
   run_parallel(parallel_for, groups.strips, [&](int64_t i, int32_t worker) {
     const auto& scratch = scratches[worker];
     const int64_t image = i / groups.strips_per_image;
-    for_each_tile<kLanes<A>>(plan, plan.strips[i % groups.strips_per_image], image, [&](const Tile& tile) {
+    const Strip& strip = plan.strips[i % groups.strips_per_image];
+    for_each_tile<kLanes<A>>(plan, strip, image, [&](const Tile& tile) {
       for_each_output(s, tile, taps * channels, static_cast<T*>(out), [&](int64_t at, T* values) {
         kernel.window(tile, at / tile.stride, at % tile.stride, scratch.neighbors, scratch.met,
                       scratch.kernel, scratch.divisor);
@@ -161,7 +162,7 @@ void channel_adapting_kernel_gradient(const kpac_sizes& s, const kpac_inputs& in
         } else {
           const A base = d * d + kInverseEpsilon<A>;
           const A power = std::pow(base, kernel.exponent[c] / 2);
-          weight = kernel.exponent[c] * power / base * dk;
+          weight = kernel.exponent[c] * std::pow(base, kernel.exponent[c] / 2 - 1) * dk;
           sums[c] += dk;
           sums[channels + c] += dk * std::log(base) / 2 * power;
         }

@@ -234,7 +234,7 @@ void to_distance_gradient(kpac_kind kind, A exponent, int64_t count, const A* ke
     const A base = kernel[i] + kInverseEpsilon<A>, power = std::pow(base, exponent / 2);
     *alpha_gradient += gradient[i];
     *exponent_gradient += gradient[i] * std::log(base) / 2 * power;
-    gradient[i] *= exponent * power / base;
+    gradient[i] *= exponent * std::pow(base, exponent / 2 - 1);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "lattice.h"
@@ -37,13 +38,14 @@ inline Packing pack_axis(const Lattice& lattice, int64_t outputs) {
   Packing packing;
   packing.outputs = outputs;
   std::vector<size_t> group_of;
+  std::map<int64_t, size_t> last_group;  // of each residue modulo the step
   const int64_t step = lattice.guide_step;
   for (const Tap& tap : lattice.taps) {  // in ascending order
-    size_t g = 0;
-    for (; g < packing.groups.size(); ++g) {
-      const auto& group = packing.groups[g];
-      const int64_t distance = tap.guide - group.first;
-      if (distance % step == 0 && distance / step <= group.extent) break;
+    const auto [found, is_new] =
+        last_group.try_emplace((tap.guide % step + step) % step, packing.groups.size());
+    size_t& g = found->second;
+    if (!is_new && (tap.guide - packing.groups[g].first) / step > packing.groups[g].extent) {
+      g = packing.groups.size();
     }
     if (g == packing.groups.size()) packing.groups.push_back({tap.guide, 0, outputs});
     auto& group = packing.groups[g];

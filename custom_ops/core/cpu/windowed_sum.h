@@ -116,7 +116,8 @@ int64_t windowed_sum(const kpac_sizes& s, const kpac_inputs& in, void* out, void
   run_parallel(parallel_for, groups.strips, [&](int64_t i, int32_t worker) {
     const auto& scratch = scratches[worker];
     const int64_t image = i / groups.strips_per_image;
-    for_each_tile<kLanes<A>>(plan, plan.strips[i % groups.strips_per_image], image, [&](const Tile& tile) {
+    const Strip& strip = plan.strips[i % groups.strips_per_image];
+    for_each_tile<kLanes<A>>(plan, strip, image, [&](const Tile& tile) {
       if (!s.channel_wise) source.compute(tile, scratch.guide, scratch.kernel);
       if (full) {
         filter_tile(tile, scratch);
@@ -259,7 +260,9 @@ int64_t windowed_sum_gradient(const kpac_sizes& s, const kpac_inputs& in, const 
       result[i] = narrow<T>(total);
     }
   };
-  if (gradients.bias != nullptr) add_sums(bias_at, s.output_channels, static_cast<T*>(gradients.bias));
+  if (gradients.bias != nullptr) {
+    add_sums(bias_at, s.output_channels, static_cast<T*>(gradients.bias));
+  }
   T* to_kernel = static_cast<T*>(gradients.kernel);
   if (wants_w && !full) add_sums(0, window_taps(s), to_kernel);
   if (wants_w && full) {

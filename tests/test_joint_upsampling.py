@@ -92,7 +92,7 @@ def test_the_defaults_are_the_paper_s_protocol():
 
 @pytest.fixture(scope="module")
 def reference():
-    return np.load(TESTS / "lowres_and_metrics.npz")
+    return np.load(TESTS / "reference" / "lowres_and_metrics.npz")
 
 
 @pytest.mark.parametrize("factor", [4, 8])

@@ -222,7 +222,7 @@ struct DistanceGradient {
       } else {
         r += W(1e-4);
         W half = features.exponent[v] / 2, power = pow(r, half);
-        gradient = u * half * power / r;
+        gradient = u * half * pow(r, half - 1);
         sum_alpha += u;
         sum_exponent += u * power * log(r) / 2;
       }

@@ -11,7 +11,7 @@ from tolerances import assert_close
 
 from keras_pac import PacConv2D, PacCRF, PacCRFLoose, PairwiseKernel, ops
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("crf_*.npz"))
+GOLDEN = sorted((Path(__file__).parent / "golden" / "crf").glob("*.npz"))
 CHANNELS, FEATURES = 4, 3
 
 

@@ -261,14 +261,10 @@ class BasePacLayer(keras.layers.Layer):
             raise ValueError(
                 f"The layer is called with `x` or `[x, guide]`. Received: {len(shapes)} tensors"
             )
-        for name, shape in zip(("inputs", "guide"), shapes):
-            checks.rank(name, shape, 4)
-            if not shape_last(shape, self.data_format)[-1]:
-                raise ValueError(
-                    f"The number of channels of `{name}` must be known and not 0. "
-                    f"Received: shape {tuple(shape)}"
-                )
-        shapes = [shape_last(shape, self.data_format) for shape in shapes]
+        shapes = [
+            checks.image(name, shape, self.data_format)
+            for name, shape in zip(("inputs", "guide"), shapes)
+        ]
         batch, *size, channels = shapes[0]
         if self.built and self.weights and channels != self._channels:
             raise ValueError(

@@ -1,7 +1,6 @@
 """Conditional random fields whose mean-field inference is made of pixel-adaptive convolutions."""
 
 import math
-import numbers
 
 import keras
 from keras import ops
@@ -9,7 +8,7 @@ from keras import ops
 from keras_pac.layers.mean_field_step import MeanFieldStep, average_cells, count_cells
 from keras_pac.layers.pairwise_kernel import as_pairwise_kernel
 from keras_pac.ops import adapting_kernel, checks
-from keras_pac.ops.layout import image_last, image_to, kernel_last, shape_last
+from keras_pac.ops.layout import image_last, image_to, kernel_last
 
 OUTPUTS = ("logits", "softmax", "log_softmax")
 
@@ -96,10 +95,7 @@ class PacCRF(keras.layers.Layer):
         if output not in OUTPUTS:
             raise ValueError(f"`output` must be one of {OUTPUTS}. Received: output={output!r}")
         self.output_kind = output
-        if isinstance(unary_weight, bool) or not isinstance(unary_weight, numbers.Real):
-            raise ValueError(
-                f"`unary_weight` must be a number. Received: unary_weight={unary_weight!r}"
-            )
+        checks.number("unary_weight", unary_weight)
         self.unary_weight = unary_weight
         checks.boolean("fixed_weighting", fixed_weighting)
         self.fixed_weighting = fixed_weighting
@@ -214,14 +210,8 @@ class PacCRF(keras.layers.Layer):
     def _check_shapes(self, input_shape):
         """The checked channels_last shapes of unary and features."""
         shapes = list(input_shape) if _nested(input_shape) else [input_shape]
-        for name, shape in zip(["unary"] + ["features"] * (len(shapes) - 1), shapes):
-            checks.rank(name, shape, 4)
-            if not shape_last(shape, self.data_format)[-1]:
-                raise ValueError(
-                    f"The number of channels of `{name}` must be known and not 0. "
-                    f"Received: shape {tuple(shape)}"
-                )
-        shapes = [shape_last(shape, self.data_format) for shape in shapes]
+        names = ["unary"] + ["features"] * (len(shapes) - 1)
+        shapes = [checks.image(name, shape, self.data_format) for name, shape in zip(names, shapes)]
         if self.built and shapes[0][-1] != self._channels:
             raise ValueError(
                 f"`unary` must have the {self._channels} channels that the layer was built for. "

@@ -1,7 +1,6 @@
 """What one pairwise kernel of a CRF is."""
 
 import dataclasses
-import numbers
 
 import keras
 
@@ -71,8 +70,7 @@ class PairwiseKernel:
                 '`spatial_filter` may be False only for "2d" and "potts": others have no filter '
                 f"to fix. Received: compatibility={self.compatibility!r}, spatial_filter=False"
             )
-        if isinstance(self.weight, bool) or not isinstance(self.weight, numbers.Real):
-            raise ValueError(f"`weight` must be a number. Received: weight={self.weight!r}")
+        checks.number("weight", self.weight)
 
     @property
     def shares_filter(self):

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_pac.ops.layout import shape_last
+
 KERNEL_TYPES = ("gaussian", "inverse")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -124,6 +126,18 @@ def rank(name, shape, expected):
         )
 
 
+def image(name, shape, data_format):
+    """The channels_last shape of an image whose channels must be known."""
+    rank(name, shape, 4)
+    channels_last = shape_last(shape, data_format)
+    if not channels_last[-1]:
+        raise ValueError(
+            f"The number of channels of `{name}` must be known and not 0. "
+            f"Received: shape {tuple(shape)}"
+        )
+    return channels_last
+
+
 def smoothing(shape):
     """The shape of a smoothing filter."""
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] is None or shape[0] % 2 == 0:
@@ -190,6 +204,11 @@ def bias(shape, channels):
 def positive_integer(name, value):
     if not (_is_int(value) and value > 0):
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+
+
+def number(name, value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"`{name}` must be a number. Received: {name}={value!r}")
 
 
 def positive_number(name, value):

@@ -15,6 +15,7 @@ UNKNOWN_FLOW = 1e7  # components beyond this mean that the flow is not known the
 WRITTEN_UNKNOWN_FLOW = 1e10
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 TARGET_SUFFIXES = (".png", ".npy", ".flo")
+LABEL_SUFFIXES = (".png",)
 
 
 def read_image(path):
@@ -88,6 +89,29 @@ def read_flow(path):
         flow = np.frombuffer(content, "<f4", offset=12).reshape(rows, cols, 2)
         known = (np.abs(flow) <= UNKNOWN_FLOW).all(-1, keepdims=True)  # False for NaN
         return np.where(known, flow, np.float32(np.nan))
+
+
+def read_label(path):
+    """Return the numbers in a label PNG as uint8, (rows, cols, 1).
+
+    A palette PNG holds indices: those are the labels, not the colours that they stand for.
+    """
+    with _naming(path), _open_image(path) as image:
+        if image.format != "PNG" or image.mode not in ("L", "P"):
+            raise ValueError(
+                f"a label must be an 8-bit PNG, grey or with a palette, this is {image.format} of "
+                f"mode {image.mode}"
+            )
+        return np.asarray(image)[..., None]
+
+
+def write_label(path, label, palette):
+    """Write (rows, cols) or (rows, cols, 1) labels as an 8-bit PNG with the (256, 3) `palette`."""
+    label = np.asarray(label)
+    image = Image.fromarray(label.reshape(label.shape[:2]).astype(np.uint8))
+    image.putpalette(np.asarray(palette, np.uint8).tobytes())  # makes it an indexed image
+    with atomic_write(path) as file:
+        image.save(file, "PNG")
 
 
 def write_flow(path, flow):

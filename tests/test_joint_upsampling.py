@@ -19,9 +19,10 @@ from PIL import Image
 
 from examples import evaluation, files
 from examples.initial_weights import start_as_interpolation
-from examples.joint_upsampling import __main__, checkpoints, data, evaluate, pictures, train
-from examples.joint_upsampling.errors import UserError
+from examples.joint_upsampling import __main__, data, evaluate, pictures, train
 from examples.scenes.drawing import draw_scene
+from examples.training import checkpoints
+from examples.training.errors import UserError
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite
 from tests.joint_upsampling_child import drawn_examples, open_drawn
 
@@ -335,7 +336,7 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
     finish(start_child(*options, "--out", tmp_path / "whole"))
     killed = start_child(*options, "--out", tmp_path / "killed")
     deadline = time.monotonic() + 60
-    while not (tmp_path / "killed" / "network.keras").exists():
+    while not (tmp_path / "killed" / "checkpoint.npz").exists():
         assert time.monotonic() < deadline and killed.poll() is None
         time.sleep(0.01)
     time.sleep(0.05)  # into the steps after the checkpoint

@@ -1,19 +1,30 @@
-"""The data sets of joint upsampling, as tfds builders with the same features.
+"""The data sets of the example programs, as tfds builders.
 
-Every example has `image` (uint8 RGB), `target` (float32, one channel of depth or two of flow, NaN
-where unknown) and `name`.
+Every example has `image` (uint8 RGB) and `name`. For joint upsampling it has a `target` (float32,
+one channel of depth or two of flow, NaN where unknown), for segmentation a `label` (uint8, one
+channel, 255 where a pixel does not count).
 """
 
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from examples.datasets.image_folder_labels import ImageFolderLabels, labels_config
 from examples.datasets.image_folder_pairs import ImageFolderPairs, pairs_config
 from examples.datasets.mpi_sintel import MpiSintel
 from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
 from examples.datasets.pac_scenes import PacScenes
 
-NAMES = ("image_folder_pairs", "mpi_sintel", "nyu_depth_v2_labeled", "scenes")
+FOLDERS = {
+    "image_folder_labels": (ImageFolderLabels, labels_config),
+    "image_folder_pairs": (ImageFolderPairs, pairs_config),
+}
+BUILDERS = {
+    "mpi_sintel": MpiSintel,
+    "nyu_depth_v2_labeled": NyuDepthV2Labeled,
+    "scenes": PacScenes,
+}
+NAMES = tuple(sorted(FOLDERS | BUILDERS))
 
 
 def load(name, split, data_dir, manual_dir=None, **config):
@@ -24,9 +35,10 @@ def load(name, split, data_dir, manual_dir=None, **config):
         split: a split of that data set or a part of one, in the words of tfds: `"train[:80%]"`.
         data_dir: the folder for what is prepared (and downloaded, under `downloads`).
         manual_dir: a folder with the files of the data set, instead of a download. For
-            `image_folder_pairs` the folder of the pairs.
+            `image_folder_pairs` and `image_folder_labels` the folder of the pairs.
         **config: for `mpi_sintel` `render_pass`, one of "clean" (default), "final" and "albedo";
-            for `image_folder_pairs` the arguments of `pairs_config`; nothing for the others.
+            for `image_folder_pairs` the arguments of `pairs_config` and for `image_folder_labels`
+            those of `labels_config`; nothing for the others.
 
     Returns:
         A `tf.data.Dataset` of dictionaries; its order is the same every time.
@@ -46,10 +58,11 @@ def _builder(name, data_dir, manual_dir, config):
     """Return the builder and the manual directory that it still needs."""
     if name not in NAMES:
         raise ValueError(f"`name` must be one of {NAMES}. Received: name={name!r}")
-    if name == "image_folder_pairs":
+    if name in FOLDERS:
         if manual_dir is None:
-            raise ValueError("image_folder_pairs needs `manual_dir`, the folder of the pairs")
-        return ImageFolderPairs(data_dir=data_dir, config=pairs_config(manual_dir, **config)), None
+            raise ValueError(f"{name} needs `manual_dir`, the folder of the pairs")
+        builder_class, make_config = FOLDERS[name]
+        return builder_class(data_dir=data_dir, config=make_config(manual_dir, **config)), None
     if name == "mpi_sintel":
         render_pass = config.pop("render_pass", "clean")
         if render_pass not in MpiSintel.builder_configs:
@@ -59,8 +72,7 @@ def _builder(name, data_dir, manual_dir, config):
             )
         builder = MpiSintel(data_dir=data_dir, config=render_pass)
     else:
-        builder_class = {"nyu_depth_v2_labeled": NyuDepthV2Labeled, "scenes": PacScenes}[name]
-        builder = builder_class(data_dir=data_dir)
+        builder = BUILDERS[name](data_dir=data_dir)
     if config:
         raise ValueError(f"{name} knows no argument {sorted(config)}")
     names = getattr(builder, "MANUAL_NAMES", ())

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from examples.datasets.joint_upsampling import check_counts, example, features, manual_path
+from examples.datasets.joint_upsampling import example, features
+from examples.datasets.release import check_counts, manual_path
 from examples.files import read_flow, read_image
 
 ARCHIVE = "MPI-Sintel-complete.zip"

@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import tensorflow_datasets as tfds
 
-from examples.datasets.joint_upsampling import check_counts, example, features, manual_path
+from examples.datasets.joint_upsampling import example, features
+from examples.datasets.release import check_counts, manual_path
 
 FILE = "nyu_depth_v2_labeled.mat"
 URL = f"https://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/{FILE}"

@@ -1,11 +1,15 @@
 """The command line: `python -m examples.joint_upsampling {train,evaluate,predict} --help`."""
 
 import argparse
-import errno
-import os
 import sys
 
-from examples.joint_upsampling.errors import UserError
+from examples.training.command_line import (
+    HelpFormatter,
+    make_repeatable,
+    natural,
+    positive,
+    run_program,
+)
 
 DESCRIPTION = """\
 Joint upsampling of depth or optical flow: a low-resolution target and a full-resolution image in,
@@ -19,14 +23,6 @@ The defaults of train are the protocol of the paper (Su et al., CVPR 2019): Adam
 1e-4, a tenth after 3500 and after 4500 of 5000 epochs, batches of one crop of 256 pixels, flips,
 mean squared error. `<command> --help` lists every option.
 """
-
-
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults that there are."""
-
-    def _get_help_string(self, action):
-        without = action.default in (None, [], False, True)
-        return action.help if without else super()._get_help_string(action)
 
 
 def make_parser():
@@ -234,47 +230,16 @@ def add_tile_option(parser):
     )
 
 
-def natural(text):
-    return _integer(text, 0)
-
-
-def positive(text):
-    return _integer(text, 1)
-
-
-def _integer(text, least):
-    value = int(text)
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-    return value
-
-
 def main(arguments=None):
-    args = make_parser().parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        run(args)
-    except UserError as error:
-        raise SystemExit(f"error: {error}") from None
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise SystemExit(f"error: No space is left on the disk: {error}") from None
-    except KeyboardInterrupt:
-        message = "stopped; a training goes on from its last checkpoint with --resume"
-        raise SystemExit(message) from None
+    run_program(run, make_parser().parse_args(arguments))
 
 
 def run(args):
-    # Imported here, so that --help is there at once.
-    import tensorflow as tf
-
+    # The commands are imported here, so that --help is there at once.
     if args.command == "train":
         from examples.joint_upsampling.train import train
 
-        if not tf.config.list_physical_devices("GPU"):
-            # A resumed run then ends with the same bits; on a GPU it would cost too much time.
-            tf.config.experimental.enable_op_determinism()
+        make_repeatable()
         print(f"trained: {train(args)}")
     elif args.command == "evaluate":
         from examples.joint_upsampling.evaluate import evaluate

@@ -4,14 +4,14 @@ import dataclasses
 import functools
 import math
 import os
-import tempfile
 import zlib
 
 import numpy as np
 import tensorflow as tf
 
 from examples.evaluation import fill_unknown, low_resolution, offset_and_scale
-from examples.joint_upsampling.errors import UserError
+from examples.training.errors import UserError
+from examples.training.storage import storage
 
 
 def open_dataset(args, split):
@@ -88,7 +88,7 @@ class Images:
 
 def read_images(examples, in_file=False):
     """All the examples as `Images`."""
-    keep = _keeper_in_file() if in_file else (lambda array: array)
+    keep = storage(in_file)
     images, checksum = Images([], [], [], [], 0), 0
     for example in examples:
         target = example["target"]
@@ -103,18 +103,6 @@ def read_images(examples, in_file=False):
         raise UserError("The data set has no examples")
     images.checksum = checksum
     return images
-
-
-def _keeper_in_file():
-    file = tempfile.TemporaryFile()  # has no name, so nothing is left when the process ends
-
-    def keep(array):
-        start = file.seek(0, 2)
-        file.write(np.ascontiguousarray(array))
-        file.flush()
-        return np.memmap(file, array.dtype, "r", start, array.shape)
-
-    return keep
 
 
 class Sampler:

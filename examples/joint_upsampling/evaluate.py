@@ -15,9 +15,10 @@ from examples.evaluation import (
     rmse,
     upsample,
 )
-from examples.joint_upsampling import checkpoints, data, pictures
-from examples.joint_upsampling.errors import UserError
+from examples.joint_upsampling import data, pictures
 from examples.joint_upsampling.networks import load_network, tile_size
+from examples.training.checkpoints import clear_about_full_disk
+from examples.training.errors import UserError
 from keras_pac.models import JointBilateralUpsample
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -53,7 +54,7 @@ def evaluate(args):
     print_table(report)
     if args.json:
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        with checkpoints.clear_about_full_disk(f"{args.json} was not written."):
+        with clear_about_full_disk(f"{args.json} was not written."):
             with files.atomic_write(args.json) as file:
                 file.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
     return report

@@ -5,7 +5,7 @@ import zipfile
 import keras
 
 from examples.initial_weights import start_as_interpolation
-from examples.joint_upsampling.errors import UserError
+from examples.training.errors import UserError
 from keras_pac.models import DJIF, PacJointUpsample, PacJointUpsampleLite
 
 NETWORKS = {network.__name__: network for network in (PacJointUpsample, PacJointUpsampleLite, DJIF)}

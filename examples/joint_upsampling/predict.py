@@ -6,9 +6,9 @@ import numpy as np
 
 from examples import files
 from examples.evaluation import fill_unknown, pad_to_multiple, upsample
-from examples.joint_upsampling import checkpoints
-from examples.joint_upsampling.errors import UserError
 from examples.joint_upsampling.networks import load_network, tile_size
+from examples.training import checkpoints
+from examples.training.errors import UserError
 
 OUTPUT_SUFFIXES = (".png", ".npy", ".flo")
 

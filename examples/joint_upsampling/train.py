@@ -1,29 +1,22 @@
 """The training loop: the same steps whether it is stopped and resumed or not."""
 
-import csv
-import io
-import time
-from pathlib import Path
-
 import keras
 import numpy as np
 import tensorflow as tf
 
-from examples import files
-from examples.joint_upsampling import checkpoints, data
-from examples.joint_upsampling.errors import UserError
+from examples.joint_upsampling import data
 from examples.joint_upsampling.evaluate import mean_error
 from examples.joint_upsampling.networks import make_network
+from examples.training.checkpoints import clear_about_full_disk
+from examples.training.errors import UserError
+from examples.training.run_folder import RunFolder
 
-COLUMNS = ("step", "epoch", "learning_rate", "loss", "rmse", "validation", "seconds")
+COLUMNS = ("epoch", "learning_rate", "loss", "rmse", "validation")
 
 
 def train(args):
     """Run or resume the training that `args` describe; returns the path of the trained network."""
-    out = Path(args.out)
-    path = out / "checkpoint.npz"
-    if path.exists() and not args.resume:
-        raise UserError(f"{path} exists: --resume goes on with that run, another --out starts anew")
+    folder = RunFolder(args.out, COLUMNS, args.resume)
     strategy = make_strategy(args.devices, args.workers)
     if args.batch_size % strategy.num_replicas_in_sync:
         raise UserError(
@@ -46,25 +39,21 @@ def train(args):
         optimizer.build(network.trainable_variables)
     variables = [*network.variables, *optimizer.variables]
 
-    first_step = 0
-    if path.exists():
-        checkpoint = checkpoints.load_checkpoint(path)
-        checkpoints.check_settings(path, checkpoint.settings, settings)
-        checkpoints.restore(variables, checkpoint.variables, path)
-        first_step = checkpoint.step
+    first_step = folder.restore(variables, settings)
     is_chief = not args.workers or strategy.cluster_resolver.task_id == 0
-    run = Run(args, network, variables, settings, steps, out, first_step, is_chief)
+    run = Run(args, network, variables, settings, steps, folder, first_step, is_chief)
     print(
         f"{args.network} ×{args.factor}, {network.count_params():,} weights, {len(images)} images, "
         f"steps {first_step + 1} to {steps}, {strategy.num_replicas_in_sync} device(s)"
     )
     if first_step < steps:
-        with checkpoints.clear_about_full_disk(
-            f"The last checkpoint in {out} is whole: make room and go on with --resume."
+        with clear_about_full_disk(
+            f"The last checkpoint in {args.out} is whole: make room and go on with --resume."
         ):
-            run.prepare_folder()
+            if is_chief:
+                folder.prepare(first_step)
             run_steps(run, strategy, network, optimizer, sampler)
-    return run.network_path
+    return folder.network
 
 
 def make_strategy(devices, workers):
@@ -173,68 +162,28 @@ def run_steps(run, strategy, network, optimizer, sampler):
             bar.update(run.step, [("loss", float(losses[-1]))])
 
 
-def write_scalar(name, value):
-    """`tf.summary.scalar`, which would need TensorBoard here and not only where logs are read."""
-    metadata = tf.compat.v1.SummaryMetadata()
-    metadata.plugin_data.plugin_name = "scalars"
-    tf.summary.write(name, tf.constant(value, tf.float32), metadata=metadata)
-
-
 class Run:
-    """The state of a training run, its logs and its checkpoint in the folder `out`."""
+    """The state of a training run."""
 
-    def __init__(self, args, network, variables, settings, steps, out, step, is_chief):
+    def __init__(self, args, network, variables, settings, steps, folder, step, is_chief):
         self.args, self.network, self.variables = args, network, variables
         self.settings, self.steps, self.step = settings, steps, step
-        self.out, self.is_chief = out, is_chief
-        self.network_path = out / "network.keras"
-        self.start, self.first_step = time.monotonic(), step
-        self.writer = None
-
-    def prepare_folder(self):
-        """Undo what a killed process wrote after its last checkpoint."""
-        if not self.is_chief:
-            return
-        self.out.mkdir(parents=True, exist_ok=True)
-        for path in checkpoints.stale_files(self.out):
-            path.unlink()
-        rows, log = [], self.out / "log.csv"
-        if self.step and log.exists():
-            with open(log, newline="") as file:
-                # A kill may have cut the last row off: it has no step or too large a one.
-                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
-            rows = [row for row in rows if int(row[0]) <= self.step]
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-        with files.atomic_write(log) as file:
-            file.write(text.getvalue().encode())
-        self.writer = tf.summary.create_file_writer(str(self.out / "tensorboard"))
+        self.folder, self.is_chief = folder, is_chief
 
     def report_and_save(self, loss, optimizer, images):
         """A row in each log, then the checkpoint, then the network as it is."""
         validation = self._validate()
         if not self.is_chief:
             return
-        values = {
-            "epoch": self.step * self.args.batch_size / images,
-            "learning_rate": float(optimizer.learning_rate),
-            "loss": loss,
-            # of targets in [0, 1]
-            "rmse": loss**0.5 if self.args.loss == "l2" else "",
-            "validation": "" if validation is None else validation,
-            "seconds": round(time.monotonic() - self.start, 1),
-        }
-        with open(self.out / "log.csv", "a", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow([self.step, *values.values()])
-        with self.writer.as_default(step=self.step):
-            for name, value in values.items():
-                if value != "":
-                    write_scalar(name, value)
-        self.writer.flush()
-        variables = [v.numpy() for v in self.variables]
-        checkpoint = checkpoints.Checkpoint(self.step, self.settings, variables)
-        checkpoints.save_checkpoint(self.out / "checkpoint.npz", checkpoint)
-        checkpoints.save_network(self.network_path, self.network)
+        self.folder.log(
+            self.step,
+            epoch=self.step * self.args.batch_size / images,
+            learning_rate=float(optimizer.learning_rate),
+            loss=loss,
+            rmse=loss**0.5 if self.args.loss == "l2" else None,  # of targets in [0, 1]
+            validation=validation,
+        )
+        self.folder.save(self.step, self.settings, self.variables, self.network)
 
     def _validate(self):
         args = self.args
@@ -245,6 +194,3 @@ class Run:
             return None
         examples = data.open_dataset(args, args.validation)
         return mean_error(self.network, examples, args.factor, args.low_res, args.border)
-
-    def speed(self):
-        return (self.step - self.first_step) / (time.monotonic() - self.start)

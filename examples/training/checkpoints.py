@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from examples.files import atomic_write
-from examples.joint_upsampling.errors import UserError
+from examples.training.errors import UserError
 
 
 @dataclasses.dataclass

@@ -1,0 +1,1 @@
+"""Semantic segmentation with PAC: `python -m examples.segmentation --help`."""

@@ -1,0 +1,177 @@
+"""The command line: `python -m examples.segmentation {train,evaluate,predict} --help`."""
+
+import argparse
+import sys
+
+from examples.training.command_line import (
+    HelpFormatter,
+    make_repeatable,
+    natural,
+    positive,
+    run_program,
+)
+
+DESCRIPTION = """\
+Semantic segmentation: an image in, a label for every pixel out; with a PAC-CRF behind a network,
+and with PAC layers in the place of some of its convolutions.
+
+  train      train a network, or go on with a trained one and put PAC into it;
+             --resume goes on with a run that was stopped or killed
+  evaluate   mean IoU, IoU of every class and pixel accuracy of trained networks
+  predict    the labels of images, as palette PNGs
+
+Su et al. (CVPR 2019) start from a trained network, train the CRF alone, then all together:
+  train --network small --classes 11 --steps 3000 … --out base
+  train --start base/network.keras --crf 4d --crf-steps-alone 200 --steps 800 … --out crf
+  train --start base/network.keras --swap conv3_2 --guide conv2_2_relu --steps 1000 … --out swapped
+`<command> --help` lists every option.
+"""
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.segmentation",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, add_options, purpose in (
+        ("train", add_train_options, "train a network"),
+        ("evaluate", add_evaluate_options, "measure how good networks are"),
+        ("predict", add_predict_options, "label the pixels of images"),
+    ):
+        command = commands.add_parser(name, help=purpose, formatter_class=HelpFormatter)
+        add_options(command)
+    return parser
+
+
+def add_data_options(parser, split):
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--data", required=True, help="voc2012_segmentation or image_folder_labels")
+    add("--split", default=split, help="split of the data set, or a part: train[:80%%]")
+    add("--manual-dir", metavar="DIR", help="the folder of images and labels, or of VOC and SBD")
+    add("--images", metavar="NAME", help="sub-folder of image_folder_labels (default: images)")
+    add("--labels", metavar="NAME", help="sub-folder of image_folder_labels (default: labels)")
+    add(
+        "--ignore",
+        type=natural,
+        metavar="N",
+        help="label in the files of image_folder_labels that does not count, besides 255",
+    )
+    add(
+        "--data-dir",
+        metavar="DIR",
+        default="outputs/datasets",
+        help="where prepared data sets are kept",
+    )
+
+
+def add_train_options(parser):
+    add_data_options(parser, "train")
+    group = parser.add_argument_group("network")
+    start = group.add_mutually_exclusive_group(required=True)
+    start.add_argument("--network", choices=("small", "FCN8s"), help="a new network")
+    start.add_argument("--start", metavar="FILE", help="a trained network (.keras)")
+    add = group.add_argument
+    add("--classes", type=positive, metavar="N", help="number of labels of a new network")
+    add("--weights", choices=("imagenet",), help="where VGG-16 of a new FCN8s starts (random)")
+    add("--swap", nargs="+", metavar="LAYER", help="convolutions that become PAC layers")
+    add("--guide", metavar="LAYER", help="the layer that guides them")
+    add(
+        "--guide-scale",
+        type=float,
+        default=1e-4,
+        help="factor on the guide: as small that the network does at first what it did",
+    )
+    group = parser.add_argument_group("CRF")
+    add = group.add_argument
+    add(
+        "--crf",
+        metavar="KERNELS",
+        help="put a PAC-CRF behind the network: potts, 2d, 4d or two (4d at two distances), or "
+        "a JSON list of the arguments of keras_pac.PairwiseKernel",
+    )
+    add("--color-scale", type=float, default=30.0, help="difference of 0..255 colours that counts")
+    add("--position-scale", type=float, help="distance in pixels that counts (it does not)")
+    add("--mean-field-steps", type=positive, default=5, metavar="N", help="steps of inference")
+    add("--loose", action="store_true", help="weights of its own for every step of inference")
+    add(
+        "--crf-steps-alone",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="steps that train the CRF alone, before --steps that train everything",
+    )
+    group = parser.add_argument_group("schedule")
+    add = group.add_argument
+    add("--steps", type=positive, required=True, metavar="N", help="number of batches")
+    add("--batch-size", type=positive, default=4, metavar="N", help="images in a step")
+    add(
+        "--crop",
+        type=natural,
+        default=256,
+        metavar="N",
+        help="height and width of random crops; smaller images are filled up with ignored pixels. "
+        "0: whole images, filled up to the largest of the batch",
+    )
+    add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
+    add("--optimizer", choices=("adam", "sgd"), default="adam", help="(sgd: momentum 0.9)")
+    add("--learning-rate", type=float, default=1e-3, help="of --steps, at first")
+    add("--crf-learning-rate", type=float, default=1e-2, help="of --crf-steps-alone, at first")
+    add(
+        "--schedule",
+        choices=("poly", "cosine"),
+        default="poly",
+        help="how the rate falls to zero in each of the two stages (poly: power 0.9)",
+    )
+    add("--seed", type=natural, default=0, metavar="N", help="decides weights, order and crops")
+    group = parser.add_argument_group("run")
+    add = group.add_argument
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder of the run: checkpoint, logs, network.keras",
+    )
+    add("--resume", action="store_true", help="go on with the run in --out if there is one")
+    add(
+        "--save-every",
+        type=positive,
+        default=100,
+        metavar="N",
+        help="steps between checkpoints and log rows",
+    )
+    add("--validation", metavar="SPLIT", help="also measure the mean IoU on a split")
+    add(
+        "--validate-every",
+        type=positive,
+        metavar="N",
+        help="steps, a multiple of --save-every (only at the end)",
+    )
+    add("--cache", choices=("memory", "file"), default="memory", help="where decoded images are")
+
+
+def add_evaluate_options(parser):
+    add_data_options(parser, "val")
+
+
+def add_predict_options(parser):
+    pass
+
+
+def main(arguments=None):
+    run_program(run, make_parser().parse_args(arguments))
+
+
+def run(args):
+    # The commands are imported here, so that --help is there at once.
+    if args.command == "train":
+        from examples.segmentation.train import train
+
+        make_repeatable()
+        print(f"trained: {train(args)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""How good a segmentation is, from one confusion matrix over all images."""
+
+import numpy as np
+
+from examples.segmentation.data import IGNORE
+
+
+def confusion_matrix(truth, prediction, classes):
+    """How many pixels of the true class (row) were given which class (column); int64.
+
+    Pixels whose truth is the ignored label are left out. Matrices of several images add up.
+    """
+    counted = truth != IGNORE
+    pairs = truth[counted].astype(np.int64) * classes + prediction[counted]
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def scores(confusion):
+    """Mean IoU, IoU of every class and pixel accuracy.
+
+    The IoU of a class is the number of pixels that are of the class and were given it, over those
+    that are of it or were given it. The mean is over the classes that occur in the truth; that of
+    the others is NaN, so that the mean of every method is over the same classes.
+    """
+    right = np.diag(confusion)
+    truth, predicted = confusion.sum(1), confusion.sum(0)
+    iou = np.full(len(confusion), np.nan)
+    occurs = truth > 0
+    iou[occurs] = right[occurs] / (truth + predicted - right)[occurs]
+    return {
+        "mean_iou": float(np.mean(iou[occurs])),
+        "pixel_accuracy": float(right.sum() / truth.sum()),
+        "iou": iou.tolist(),
+    }

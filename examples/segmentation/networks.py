@@ -1,0 +1,143 @@
+"""The networks that can be trained: a small one, FCN-8s, and what PAC makes of a trained one."""
+
+import json
+import zipfile
+
+import keras
+from keras import layers, ops
+
+from examples.training.errors import UserError
+from keras_pac import models
+
+# All of them take RGB images of 0 to 255 and return logits.
+NETWORKS = ("small", "FCN8s")
+# A window of 5 x 5 pixels that are `dilation_rate` pixels (of the image or of its cells) apart.
+CRFS = {
+    "potts": [{"kernel_size": 5, "compatibility": "potts", "dilation_rate": 16}],
+    "2d": [{"kernel_size": 5, "compatibility": "2d", "dilation_rate": 16}],
+    "4d": [{"kernel_size": 5, "compatibility": "4d", "dilation_rate": 16}],
+    "two": [
+        {"kernel_size": 5, "compatibility": "4d", "dilation_rate": 16},
+        {"kernel_size": 5, "compatibility": "4d", "dilation_rate": 64},
+    ],
+}
+
+
+def make_network(name, classes, weights=None):
+    if name == "small":
+        return small(classes)
+    return models.FCN8s(classes, weights=weights)
+
+
+def small(classes):
+    """An encoder and a decoder with skip connections, for two processor cores; 0.5 M weights.
+
+    The image is halved three times. Convolutions have 3 x 3 weights, batch normalization and
+    ReLU; the last four see far around themselves, as every second or fourth pixel is in their
+    window. Any size of image.
+
+    Layers: `conv1_1`, `conv2_1`, `conv2_2`, … `conv4_4` of the encoder, `up3`, `up2`, `up1` of
+    the decoder, each with `…_norm` and `…_relu` after it, and `classifier`.
+    """
+
+    def convolve(x, filters, name, dilation=1):
+        x = layers.Conv2D(
+            filters, 3, padding="same", dilation_rate=dilation, use_bias=False, name=name
+        )(x)
+        x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
+        return layers.ReLU(name=f"{name}_relu")(x)
+
+    def halve(x, name):
+        return layers.MaxPooling2D(2, padding="same", name=name)(x)
+
+    def enlarge(x, skip, filters, name):
+        x = ResizeLike(name=f"{name}_resize")([x, skip])
+        x = layers.Concatenate(name=f"{name}_concat")([x, skip])
+        return convolve(x, filters, name)
+
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(image)
+    skip1 = convolve(x, 16, "conv1_1")
+    x = convolve(halve(skip1, "pool1"), 32, "conv2_1")
+    skip2 = convolve(x, 32, "conv2_2")
+    x = convolve(halve(skip2, "pool2"), 64, "conv3_1")
+    skip3 = convolve(x, 64, "conv3_2")
+    x = convolve(halve(skip3, "pool3"), 96, "conv4_1")
+    for number, dilation in ((2, 2), (3, 4), (4, 2)):
+        x = convolve(x, 96, f"conv4_{number}", dilation)
+    for skip, filters, name in ((skip3, 64, "up3"), (skip2, 32, "up2"), (skip1, 16, "up1")):
+        x = enlarge(x, skip, filters, name)
+    return keras.Model(image, layers.Conv2D(classes, 1, name="classifier")(x), name="small")
+
+
+@keras.saving.register_keras_serializable("examples")
+class ResizeLike(layers.Layer):
+    """The first of two images, resized bilinearly to the height and width of the second."""
+
+    def call(self, inputs):
+        image, like = inputs
+        rows, cols = ops.shape(like)[1:3]
+        return ops.image.resize(
+            image, (rows, cols), interpolation="bilinear", data_format="channels_last"
+        )
+
+    def compute_output_shape(self, input_shape):
+        image, like = input_shape
+        return (*like[:3], image[3])
+
+
+def load_network(path):
+    """The network in a .keras file: it must take one image and return logits of its size."""
+    try:
+        network = keras.models.load_model(path, compile=False)
+    # Keras raises whatever comes up in a broken file.
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no trained network that can be read: {error}") from error
+    shapes = [getattr(tensor, "shape", ()) for tensor in (network.input, network.output)]
+    if len(shapes[0]) != 4 or shapes[0][3] != 3 or len(shapes[1]) != 4 or not shapes[1][3]:
+        raise UserError(
+            f"{path} is no segmentation network: it must take RGB images and return logits, "
+            f"(batch, rows, cols, channels). Its shapes are {shapes[0]} and {shapes[1]}"
+        )
+    return network
+
+
+def count_classes(network):
+    return network.output.shape[3]
+
+
+def swap(network, layer_names, guide, scale):
+    try:
+        return models.swap_conv2d(network, layer_names, guide, scale=scale)
+    except ValueError as error:
+        raise UserError(f"--swap: {error}") from error
+
+
+def pairwise_kernels(text):
+    """The kernels that `--crf` names, or those in the JSON it is."""
+    if text in CRFS:
+        return CRFS[text]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"--crf must be one of {', '.join(CRFS)}, or pairwise kernels as JSON: {error}. "
+            f"Received: {text}"
+        ) from error
+
+
+def add_crf(network, args):
+    """The network with the CRF of `args` behind it, and the new variables that can be trained."""
+    before = {id(variable) for variable in network.trainable_variables}
+    try:
+        whole = models.with_pac_crf(
+            network,
+            pairwise_kernels(args.crf),
+            color_scale=args.color_scale,
+            position_scale=args.position_scale,
+            steps=args.mean_field_steps,
+            loose=args.loose,
+        )
+    except ValueError as error:
+        raise UserError(f"--crf: {error}") from error
+    return whole, [v for v in whole.trainable_variables if id(v) not in before]

@@ -1,0 +1,1 @@
+"""What the training programs share: checkpoints, logs, their command lines."""

@@ -1,0 +1,54 @@
+"""What the command lines of the programs have in common."""
+
+import argparse
+import errno
+import os
+
+from examples.training.errors import UserError
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that there are."""
+
+    def _get_help_string(self, action):
+        without = action.default in (None, [], False, True)
+        return action.help if without else super()._get_help_string(action)
+
+
+def natural(text):
+    return _integer(text, 0)
+
+
+def positive(text):
+    return _integer(text, 1)
+
+
+def _integer(text, least):
+    value = int(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+    return value
+
+
+def run_program(run, args):
+    """Call `run(args)`; what the person can put right ends it with a message, no traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        run(args)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise SystemExit(f"error: No space is left on the disk: {error}") from None
+    except KeyboardInterrupt:
+        message = "stopped; a training goes on from its last checkpoint with --resume"
+        raise SystemExit(message) from None
+
+
+def make_repeatable():
+    """Let a resumed run end with the same bits; on a GPU that would cost too much time."""
+    import tensorflow as tf  # takes seconds, which --help does not need
+
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()

@@ -75,6 +75,12 @@ def add_train_options(parser):
     start.add_argument("--start", metavar="FILE", help="a trained network (.keras)")
     add = group.add_argument
     add("--classes", type=positive, metavar="N", help="number of labels of a new network")
+    add(
+        "--padding",
+        choices=("original", "same"),
+        default="original",
+        help="of a new FCN8s: 100 pixels around the image, or as every layer needs",
+    )
     add("--weights", choices=("imagenet",), help="where VGG-16 of a new FCN8s starts (random)")
     add("--swap", nargs="+", metavar="LAYER", help="convolutions that become PAC layers")
     add("--guide", metavar="LAYER", help="the layer that guides them")
@@ -92,8 +98,22 @@ def add_train_options(parser):
         help="put a PAC-CRF behind the network: potts, 2d, 4d or two (4d at two distances), or "
         "a JSON list of the arguments of keras_pac.PairwiseKernel",
     )
-    add("--color-scale", type=float, default=30.0, help="difference of 0..255 colours that counts")
-    add("--position-scale", type=float, help="distance in pixels that counts (it does not)")
+    add(
+        "--color-scale",
+        type=float,
+        nargs="+",
+        default=[30.0],
+        metavar="X",
+        help="how different the colours (0 to 255) of like pixels are, at first; one for all "
+        "kernels or one for each",
+    )
+    add(
+        "--position-scale",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="how many pixels like pixels are apart, at first (their distance does not count)",
+    )
     add("--mean-field-steps", type=positive, default=5, metavar="N", help="steps of inference")
     add("--loose", action="store_true", help="weights of its own for every step of inference")
     add(

@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from examples.training.errors import UserError
 from keras_pac import models
+from keras_pac.models.resize_like import ResizeLike
 
 # All of them take RGB images of 0 to 255 and return logits.
 NETWORKS = ("small", "FCN8s")
@@ -23,10 +24,8 @@ CRFS = {
 }
 
 
-def make_network(name, classes, weights=None):
-    if name == "small":
-        return small(classes)
-    return models.FCN8s(classes, weights=weights)
+def make_network(name, classes, padding, weights):
+    return small(classes) if name == "small" else fcn8s(classes, padding, weights)
 
 
 def small(classes):
@@ -51,7 +50,7 @@ def small(classes):
         return layers.MaxPooling2D(2, padding="same", name=name)(x)
 
     def enlarge(x, skip, filters, name):
-        x = ResizeLike(name=f"{name}_resize")([x, skip])
+        x = ResizeLike("channels_last", name=f"{name}_resize")([x, skip])
         x = layers.Concatenate(name=f"{name}_concat")([x, skip])
         return convolve(x, filters, name)
 
@@ -70,20 +69,20 @@ def small(classes):
     return keras.Model(image, layers.Conv2D(classes, 1, name="classifier")(x), name="small")
 
 
-@keras.saving.register_keras_serializable("examples")
-class ResizeLike(layers.Layer):
-    """The first of two images, resized bilinearly to the height and width of the second."""
+def fcn8s(classes, padding, weights):
+    """`keras_pac.models.FCN8s` for images as ours, with what VGG-16 wants as its first layers."""
+    network = models.FCN8s(classes, padding=padding, weights=weights)
+    first = network.layers[1].name
 
-    def call(self, inputs):
-        image, like = inputs
-        rows, cols = ops.shape(like)[1:3]
-        return ops.image.resize(
-            image, (rows, cols), interpolation="bilinear", data_format="channels_last"
-        )
+    def call(layer, *args, **kwargs):
+        if layer.name == first:
+            blue_green_red = ops.flip(args[0], axis=-1)
+            means = [-103.939, -116.779, -123.68]
+            args = (layers.Rescaling(1.0, offset=means, name="rescaling")(blue_green_red),)
+        return layer(*args, **kwargs)
 
-    def compute_output_shape(self, input_shape):
-        image, like = input_shape
-        return (*like[:3], image[3])
+    # The layers are shared: only the first one is called with something else.
+    return keras.models.clone_model(network, clone_function=lambda x: x, call_function=call)
 
 
 def load_network(path):
@@ -133,11 +132,15 @@ def add_crf(network, args):
         whole = models.with_pac_crf(
             network,
             pairwise_kernels(args.crf),
-            color_scale=args.color_scale,
-            position_scale=args.position_scale,
+            color_scale=_one_or_each(args.color_scale),
+            position_scale=args.position_scale and _one_or_each(args.position_scale),
             steps=args.mean_field_steps,
             loose=args.loose,
         )
     except ValueError as error:
         raise UserError(f"--crf: {error}") from error
     return whole, [v for v in whole.trainable_variables if id(v) not in before]
+
+
+def _one_or_each(scales):
+    return scales[0] if len(scales) == 1 else scales

@@ -78,7 +78,7 @@ def build_network(args):
                 f"{args.start} has {count_classes(network)} classes, not --classes {args.classes}"
             )
     elif args.classes:
-        network = make_network(args.network, args.classes, args.weights)
+        network = make_network(args.network, args.classes, args.padding, args.weights)
     else:
         raise UserError("--network needs --classes, the number of labels")
     if bool(args.swap) != bool(args.guide):
@@ -118,7 +118,7 @@ def make_optimizer(args, learning_rate, steps):
 def run_settings(args, images):
     """Everything that decides what the run computes; a checkpoint fits no other."""
     names = (
-        "network weights classes swap guide guide_scale crf color_scale position_scale "
+        "network padding weights classes swap guide guide_scale crf color_scale position_scale "
         "mean_field_steps loose crf_steps_alone steps crf_learning_rate learning_rate schedule "
         "optimizer batch_size crop flips seed ignore"
     ).split()

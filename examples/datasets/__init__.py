@@ -14,6 +14,7 @@ from examples.datasets.image_folder_pairs import ImageFolderPairs, pairs_config
 from examples.datasets.mpi_sintel import MpiSintel
 from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
 from examples.datasets.pac_scenes import PacScenes
+from examples.datasets.voc2012_segmentation import Voc2012Segmentation
 
 FOLDERS = {
     "image_folder_labels": (ImageFolderLabels, labels_config),
@@ -23,6 +24,7 @@ BUILDERS = {
     "mpi_sintel": MpiSintel,
     "nyu_depth_v2_labeled": NyuDepthV2Labeled,
     "scenes": PacScenes,
+    "voc2012_segmentation": Voc2012Segmentation,
 }
 NAMES = tuple(sorted(FOLDERS | BUILDERS))
 

@@ -15,7 +15,8 @@ from examples.files import LABEL_SUFFIXES, read_image, read_label
 class LabelsConfig(tfds.core.BuilderConfig):
     """Which files, and how to read them; made by `labels_config`."""
 
-    pairs: dict  # {split: [(name, image, label)]}
+    # {split: [(name, image, label)]}; not in the message of tfds, which would be endless
+    pairs: dict = dataclasses.field(repr=False)
     ignore: int
 
 

@@ -15,7 +15,8 @@ from examples.files import TARGET_SUFFIXES, read_image, read_target
 class PairsConfig(tfds.core.BuilderConfig):
     """Which files, and how to read them; made by `pairs_config`."""
 
-    pairs: dict  # {split: [(name, image, target)]}
+    # {split: [(name, image, target)]}; not in the message of tfds, which would be endless
+    pairs: dict = dataclasses.field(repr=False)
     channels: int
     unknown: float | None
     scale: float

@@ -174,10 +174,32 @@ def add_train_options(parser):
 
 def add_evaluate_options(parser):
     add_data_options(parser, "val")
+    add = parser.add_argument
+    add("--weights", nargs="+", required=True, metavar="FILE", help="trained networks (.keras)")
+    add("--json", metavar="FILE", help="write all numbers, with the confusion matrices")
+    add("--pictures", metavar="DIR", help="write pictures: image, prediction of each, truth")
+    add("--picture-count", type=natural, default=10, metavar="N", help="of how many images")
+    add_palette_option(parser)
 
 
 def add_predict_options(parser):
-    pass
+    add = parser.add_argument
+    add("--weights", required=True, metavar="FILE", help="trained network (.keras)")
+    add("--images", nargs="+", required=True, metavar="PATH", help="PNG, JPEG, or folders of them")
+    add(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="folder of the PNGs, which have the names of the images. The VOC server wants it to "
+        "be results/VOC2012/Segmentation/comp6_test_cls",
+    )
+    add_palette_option(parser)
+
+
+def add_palette_option(parser):
+    parser.add_argument(
+        "--palette", choices=("voc", "camvid"), default="voc", help="colours and class names"
+    )
 
 
 def main(arguments=None):
@@ -191,6 +213,14 @@ def run(args):
 
         make_repeatable()
         print(f"trained: {train(args)}")
+    elif args.command == "evaluate":
+        from examples.segmentation.evaluate import evaluate
+
+        evaluate(args)
+    else:
+        from examples.segmentation.predict import predict
+
+        predict(args)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,51 @@
 """How good trained networks are."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 from keras import ops
 
-from examples.segmentation.metrics import confusion_matrix
-from examples.segmentation.networks import count_classes
+from examples import files
+from examples.segmentation import data
+from examples.segmentation.metrics import confusion_matrix, scores
+from examples.segmentation.networks import count_classes, load_network
+from examples.segmentation.palettes import PALETTES, class_names
+from examples.segmentation.pictures import save_comparison
+from examples.training.checkpoints import clear_about_full_disk
+from examples.training.errors import UserError
+
+
+def evaluate(args):
+    """Measure, print the table, write the JSON file and the pictures that `args` ask for."""
+    networks = {path: load_network(path) for path in args.weights}
+    classes = {path: count_classes(network) for path, network in networks.items()}
+    if len(set(classes.values())) > 1:
+        raise UserError(f"The networks must have the same number of classes. They have {classes}")
+    count = classes[args.weights[0]]
+    confusions = {path: np.zeros((count, count), np.int64) for path in networks}
+    images = 0
+    for example in data.open_dataset(args, args.split, count):
+        predictions = {
+            path: predict_labels(network, example["image"]) for path, network in networks.items()
+        }
+        for path, prediction in predictions.items():
+            confusions[path] += confusion_matrix(example["label"], prediction, count)
+        if args.pictures and images < args.picture_count:
+            picture = Path(args.pictures) / f"{example['name'].replace('/', '_')}.png"
+            panels = predictions.values(), example["label"], PALETTES[args.palette]
+            save_comparison(picture, example["image"], *panels)
+        images += 1
+        print(f"\r{images} images", end="", flush=True)
+    print()
+    report = make_report(args, confusions, images, count)
+    print_table(report)
+    if args.json:
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+        with clear_about_full_disk(f"{args.json} was not written."):
+            with files.atomic_write(args.json) as file:
+                file.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
+    return report
 
 
 def predict_labels(network, image):
@@ -21,3 +62,41 @@ def measure(network, examples):
         prediction = predict_labels(network, example["image"])
         total += confusion_matrix(example["label"], prediction, classes)
     return total
+
+
+def make_report(args, confusions, images, classes):
+    total = next(iter(confusions.values())).sum()
+    if not total:
+        raise UserError(f"The split {args.split} has no pixel that counts")
+    return {
+        "data": args.data,
+        "split": args.split,
+        "images": images,
+        "pixels": int(total),
+        "classes": class_names(args.palette, classes),
+        "networks": {
+            path: {**_without_nan(scores(confusion)), "confusion": confusion.tolist()}
+            for path, confusion in confusions.items()
+        },
+    }
+
+
+def _without_nan(values):
+    """JSON has no NaN: null is the IoU of a class that does not occur."""
+    return {**values, "iou": [None if np.isnan(iou) else iou for iou in values["iou"]]}
+
+
+def print_table(report):
+    """One line a network with the means, then one a class."""
+    print(f"{report['split']}, {report['images']} images, {report['pixels']:,} pixels that count")
+    networks = report["networks"]
+    width = max(map(len, [*networks, "network"]))
+    print(f"  {'network':<{width}}  mean IoU  pixel accuracy")
+    for path, values in networks.items():
+        print(f"  {path:<{width}}  {values['mean_iou']:>8.2%}  {values['pixel_accuracy']:>14.2%}")
+    print("IoU of every class, the networks in this order")
+    width = max(map(len, report["classes"]))
+    for number, name in enumerate(report["classes"]):
+        ious = [values["iou"][number] for values in networks.values()]
+        cells = ["absent" if iou is None else f"{iou:.2%}" for iou in ious]
+        print(f"  {name:<{width}}  " + "  ".join(f"{cell:>7}" for cell in cells))

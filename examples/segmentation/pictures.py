@@ -1,0 +1,18 @@
+"""Pictures to look at: image, predictions and truth side by side."""
+
+import numpy as np
+from PIL import Image
+
+from examples.files import atomic_write
+
+GAP = 4  # white columns between the panels
+
+
+def save_comparison(path, image, predictions, truth, palette):
+    """The image, every prediction and the truth, from left to right, in the palette's colours."""
+    panels = [image, *(palette[labels] for labels in (*predictions, truth))]
+    gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
+    row = [part for panel in panels for part in (panel, gap)][:-1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        Image.fromarray(np.concatenate(row, 1)).save(file, "PNG")

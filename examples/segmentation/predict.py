@@ -1,0 +1,49 @@
+"""A person's own pictures in, palette PNGs of their labels out."""
+
+from pathlib import Path
+
+from examples import files
+from examples.segmentation.evaluate import predict_labels
+from examples.segmentation.networks import count_classes, load_network
+from examples.segmentation.palettes import PALETTES
+from examples.training.checkpoints import clear_about_full_disk
+from examples.training.errors import UserError
+
+
+def predict(args):
+    """Write the labels of every image that `args` name; returns the paths."""
+    paths = find_images(args.images)
+    network = load_network(args.weights)
+    if count_classes(network) > 256:
+        raise UserError(f"{args.weights} has {count_classes(network)} classes, a PNG at most 256")
+    output = Path(args.output)
+    with clear_about_full_disk(f"{output} is not complete."):
+        output.mkdir(parents=True, exist_ok=True)
+        for number, (name, path) in enumerate(paths.items(), start=1):
+            try:
+                image = files.read_image(path)
+            except (OSError, ValueError) as error:
+                raise UserError(str(error)) from error
+            labels = predict_labels(network, image)
+            files.write_label(output / f"{name}.png", labels, PALETTES[args.palette])
+            print(f"\r{number} of {len(paths)} images", end="", flush=True)
+    print(f"\n{output}")
+    return [output / f"{name}.png" for name in paths]
+
+
+def find_images(arguments):
+    """{name without suffix: path} of image files, and of those in folders."""
+    paths = {}
+    for argument in map(Path, arguments):
+        inside = [argument]
+        if argument.is_dir():
+            inside = [
+                p for p in sorted(argument.iterdir()) if p.suffix.lower() in files.IMAGE_SUFFIXES
+            ]
+            if not inside:
+                raise UserError(f"{argument} has no images ({', '.join(files.IMAGE_SUFFIXES)})")
+        for path in inside:
+            if path.stem in paths:
+                raise UserError(f"{paths[path.stem]} and {path} would get the same output file")
+            paths[path.stem] = path
+    return paths

@@ -9,15 +9,20 @@ import tensorflow_datasets as tfds
 from small_datasets import (
     SMALL_NYU,
     SMALL_SINTEL_PAIRS,
+    SMALL_VOC_COUNTS,
+    make_labels,
     make_nyu,
     make_pairs,
     make_sintel,
+    make_voc,
 )
 
 from examples.datasets import pac_scenes
+from examples.datasets.image_folder_labels import ImageFolderLabels, labels_config
 from examples.datasets.image_folder_pairs import ImageFolderPairs, pairs_config
 from examples.datasets.mpi_sintel import MpiSintel
 from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
+from examples.datasets.voc2012_segmentation import Voc2012Segmentation
 
 
 class BuilderTestCase(tfds.testing.DatasetBuilderTestCase):
@@ -78,6 +83,33 @@ class ImageFolderPairsTest(BuilderTestCase):
 
     def _make_builder(self, config=None):
         return super()._make_builder(config or self.configs[0])
+
+
+class ImageFolderLabelsTest(BuilderTestCase):
+    DATASET_CLASS = ImageFolderLabels
+    SPLITS = {"one": 3, "other": 2}
+
+    @classmethod
+    def make_dummy_data(cls, folder):
+        make_labels(folder / "one", 3), make_labels(folder / "other", 2)
+        cls.config = labels_config(folder, ignore=4)
+        cls.BUILDER_CONFIG_NAMES_TO_TEST = [cls.config]
+
+    def _make_builder(self, config=None):
+        return super()._make_builder(config or self.config)
+
+
+class Voc2012SegmentationTest(BuilderTestCase):
+    DATASET_CLASS = Voc2012Segmentation
+    SPLITS = SMALL_VOC_COUNTS
+    OVERLAPPING_SPLITS = ["trainval", "train_aug"]
+    DL_EXTRACT_RESULT = "downloads"
+    SKIP_CHECKSUMS = True  # there is one for VOC, none for SBD
+
+    @classmethod
+    def make_dummy_data(cls, folder):
+        make_voc(folder / cls.DL_EXTRACT_RESULT)
+        cls.patch(Voc2012Segmentation, "COUNTS", SMALL_VOC_COUNTS)
 
 
 class PacScenesTest(BuilderTestCase):

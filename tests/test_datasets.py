@@ -14,6 +14,7 @@ from PIL import Image
 from small_datasets import (
     SMALL_NYU,
     SMALL_SINTEL_PAIRS,
+    load_by_name,
     make_nyu,
     make_pairs,
     make_sintel,
@@ -22,7 +23,6 @@ from small_datasets import (
 from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from examples import datasets
 from examples.datasets import mpi_sintel, nyu_depth_v2_labeled, pac_scenes
 from examples.datasets.mpi_sintel import MpiSintel
 from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
@@ -43,11 +43,7 @@ def small_sintel(monkeypatch):
 def load(tmp_path):
     """`datasets.load` into a folder of the test; the examples in a dictionary by name."""
 
-    def load(name, split, manual_dir=None, **config):
-        examples = datasets.load(name, split, tmp_path / "prepared", manual_dir, **config)
-        return {e["name"].decode(): e for e in examples.as_numpy_iterator()}
-
-    return load
+    return functools.partial(load_by_name, tmp_path / "prepared")
 
 
 def assert_nothing_prepared(tmp_path):

@@ -85,7 +85,8 @@ class Voc2012Segmentation(tfds.core.GeneratorBasedBuilder):
 def read_sbd_label(path):
     """The label in a MATLAB file of SBD as uint8, (rows, cols, 1)."""
     try:
-        label = scipy.io.loadmat(path)["GTcls"]["Segmentation"][0, 0]
+        with open(path, "rb") as file:
+            label = scipy.io.loadmat(file)["GTcls"]["Segmentation"][0, 0]
     except FileNotFoundError:
         raise
     except Exception as error:  # scipy raises whatever comes up in a damaged file

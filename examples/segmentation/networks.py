@@ -92,11 +92,12 @@ def load_network(path):
     # Keras raises whatever comes up in a broken file.
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is no trained network that can be read: {error}") from error
-    shapes = [getattr(tensor, "shape", ()) for tensor in (network.input, network.output)]
-    if len(shapes[0]) != 4 or shapes[0][3] != 3 or len(shapes[1]) != 4 or not shapes[1][3]:
+    tensors = [*(network.inputs or []), *(network.outputs or [])]
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if len(shapes) != 2 or any(len(s) != 4 for s in shapes) or shapes[0][3] != 3:
         raise UserError(
             f"{path} is no segmentation network: it must take RGB images and return logits, "
-            f"(batch, rows, cols, channels). Its shapes are {shapes[0]} and {shapes[1]}"
+            f"(batch, rows, cols, channels). Its shapes are {shapes}"
         )
     return network
 

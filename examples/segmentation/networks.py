@@ -103,7 +103,7 @@ def load_network(path):
 
 
 def count_classes(network):
-    return network.output.shape[3]
+    return network.outputs[0].shape[3]
 
 
 def swap(network, layer_names, guide, scale):

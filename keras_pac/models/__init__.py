@@ -1,6 +1,7 @@
 """Networks built from the layers, and the layers in networks that are there."""
 
 from keras_pac.models.djif import DJIF
+from keras_pac.models.fcn8s import FCN8s
 from keras_pac.models.joint_bilateral_upsample import JointBilateralUpsample
 from keras_pac.models.pac_joint_upsample import PacJointUpsample
 from keras_pac.models.pac_joint_upsample_lite import PacJointUpsampleLite
@@ -8,6 +9,7 @@ from keras_pac.models.swap_conv2d import swap_conv2d
 
 __all__ = [
     "DJIF",
+    "FCN8s",
     "JointBilateralUpsample",
     "PacJointUpsample",
     "PacJointUpsampleLite",

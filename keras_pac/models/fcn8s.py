@@ -39,7 +39,8 @@ def FCN8s(  # noqa: N802 - named like the networks of keras.applications
             - "original" (default): 100 pixels on each side before `conv1_1`, none before `fc6`;
               what of the scores lies outside the image is cropped, by 5, 9 and 31
             - "same": as many before every convolution as it needs to keep the size. It takes
-              less time and memory; the scores become smaller within 4 pixels of the border
+              less time and memory; the scores fade within 16 pixels of the border, where
+              upsampling interpolates with zeros
         weights: None (default; random), "imagenet", or the path of a weights file of
             `keras.applications.VGG16` with its top: `fc1` becomes the 7x7 convolution `fc6`, `fc2`
             becomes `fc7`.

@@ -286,6 +286,23 @@ def test_a_folder_that_changed_is_prepared_again(load, tmp_path):
     assert len(load("image_folder_pairs", "train", other, **config)) == 1
 
 
+def test_another_process_prepares_the_same(load, tmp_path, monkeypatch):
+    folder = make_pairs(tmp_path / "mine")
+    config = {"images": "rgb", "targets": "depth"}
+    generate = datasets.ImageFolderPairs._generate_examples
+    started = []
+
+    def meanwhile_there(self, files):
+        if not started:
+            started.append(self)
+            load("image_folder_pairs", "train", folder, **config)
+        yield from generate(self, files)
+
+    monkeypatch.setattr(datasets.ImageFolderPairs, "_generate_examples", meanwhile_there)
+    assert len(load("image_folder_pairs", "train", folder, **config)) == 3
+    assert not list((tmp_path / "prepared").rglob("incomplete*"))
+
+
 def test_pairs_without_partners_are_all_named(load, tmp_path):
     folder = make_pairs(tmp_path / "mine", 4)
     (folder / "rgb" / "0.png").unlink()

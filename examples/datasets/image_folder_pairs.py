@@ -16,7 +16,8 @@ from examples.files import IMAGE_SUFFIXES, TARGET_SUFFIXES, read_image, read_tar
 class PairsConfig(tfds.core.BuilderConfig):
     """Which files, and how to read them; made by `pairs_config`."""
 
-    pairs: dict  # {split: [(name, image, target)]}
+    # {split: [(name, image, target)]}; tfds prints its configurations, and this one may be long
+    pairs: dict = dataclasses.field(repr=False)
     channels: int
     unknown: float | None
     scale: float

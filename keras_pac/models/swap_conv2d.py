@@ -1,12 +1,10 @@
 """Pixel-adaptive convolutions in the place of some convolutions of a trained network."""
 
 import keras
-from keras import ops
 
 from keras_pac.layers import PacConv2D
+from keras_pac.models.resize_like import ResizeLike
 from keras_pac.ops import checks
-from keras_pac.ops.layout import image_last, image_to
-from keras_pac.ops.resize import resize_bilinear
 
 
 def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
@@ -77,8 +75,8 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
                     f"The guide must come before the layers that it guides. Received: {guide!r} "
                     f"for {layer.name!r}"
                 )
-            resize = ResizedGuide(
-                scale, layer.data_format, name=f"{layer.name}_guide", dtype=layer.dtype_policy
+            resize = ResizeLike(
+                layer.data_format, scale, name=f"{layer.name}_guide", dtype=layer.dtype_policy
             )
             return layer([args[0], resize([guides["guide"], args[0]])])
         outputs = layer(*args, **kwargs)
@@ -137,30 +135,3 @@ def _pac_layer(conv):
     config = conv.get_config()
     del config["groups"]
     return PacConv2D(**config)
-
-
-@keras.saving.register_keras_serializable("keras_pac")
-class ResizedGuide(keras.layers.Layer):
-    """A guide, resized bilinearly to the size of another image, times a constant.
-
-    Called with [guide, image], of any sizes; the result has the channels of the guide.
-    """
-
-    def __init__(self, scale, data_format, **kwargs):
-        super().__init__(**kwargs)
-        self.scale = scale
-        self.data_format = data_format
-
-    def call(self, inputs):
-        guide, image = (image_last(x, self.data_format) for x in inputs)
-        guide = resize_bilinear(guide, ops.shape(image)[1:3])
-        return image_to(guide * self.scale, self.data_format)
-
-    def compute_output_shape(self, input_shape):
-        guide, image = map(tuple, input_shape)
-        if self.data_format == "channels_last":
-            return (*image[:3], guide[3])
-        return (image[0], guide[1], *image[2:])
-
-    def get_config(self):
-        return {**super().get_config(), "scale": self.scale, "data_format": self.data_format}

@@ -1,0 +1,165 @@
+"""A CRF for arrays of probabilities that come from anywhere."""
+
+import keras
+import numpy as np
+
+from keras_pac.layers import PacCRF
+from keras_pac.layers.pairwise_kernel import as_pairwise_kernel
+from keras_pac.models.with_pac_crf import scale_of_each
+from keras_pac.ops import checks, position_color_features
+
+# Near neighbours for thin parts, far ones for whole regions; chosen on drawn scenes.
+KERNELS = (
+    {"kernel_size": 5, "compatibility": "potts", "dilation_rate": 1, "weight": 1.0},
+    {"kernel_size": 5, "compatibility": "potts", "dilation_rate": 8, "weight": 1.0},
+)
+
+
+def refine(
+    probabilities,
+    image,
+    kernels=KERNELS,
+    *,
+    color_scale=0.1,
+    position_scale=None,
+    steps=5,
+    tile=512,
+):
+    """Make the label probabilities of an image follow its colours, with nothing to train.
+
+        f = [y / position_scale, x / position_scale, colour / color_scale]
+        result = softmax(CRF(log(probabilities), f))
+
+    A `PacCRF` with its filters as they start. Large images are computed in tiles, with as much
+    around each as its pixels can see, so the result is that of the whole image and the memory
+    beyond the two arrays does not grow with it.
+
+    Args:
+        probabilities: array (H, W, C) of numbers from 0 to 1, those of each pixel's labels.
+        image: array (H, W, 1 or more), of uint8 or of floating-point type with colours from 0 to 1.
+        kernels: a `PairwiseKernel` or a dict of its arguments, or a list of these. By default two
+            of compatibility "potts", 5x5, with dilations 1 and 8.
+        color_scale: positive number, or a list with one for each kernel, in units of an image
+            from 0 to 1. Defaults to 0.1.
+        position_scale: positive number in pixels, or a list with one for each kernel; None
+            (default) leaves the position out.
+        steps: int, steps of the CRF. Defaults to 5.
+        tile: int, height and width of the tiles in pixels. Defaults to 512.
+
+    Returns:
+        The refined probabilities, a float32 array (H, W, C). Where a kernel has `blur`, the image
+        is continued to a multiple of it by repeating its border, and cut back.
+
+    Raises:
+        ValueError: if the arrays don't fit, or for arguments that break a rule of `PacCRF`.
+
+    Example:
+
+    >>> from keras_pac.models import refine
+    >>> probabilities = np.full((40, 50, 2), 0.5, "float32")
+    >>> probabilities[:, :20] = [0.9, 0.1]
+    >>> probabilities[:, 30:] = [0.1, 0.9]
+    >>> image = np.zeros((40, 50, 3), "uint8")
+    >>> image[:, 25:] = 255
+    >>> labels = refine(probabilities, image).argmax(-1)
+    >>> bool((labels[:, :25] == 0).all() and (labels[:, 25:] == 1).all())
+    True
+
+    Reference:
+        Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2
+        (arXiv 1904.05373).
+    """
+    probabilities, image = _check_arrays(probabilities, image)
+    checks.positive_integer("tile", tile)
+    kernels = list(kernels) if isinstance(kernels, (list, tuple)) else [kernels]
+    kernels = [as_pairwise_kernel(kernel) for kernel in kernels]
+    takers = [i for i, kernel in enumerate(kernels) if kernel.takes_features]
+    scales = list(
+        zip(
+            scale_of_each("position_scale", position_scale, len(kernels), takers),
+            scale_of_each("color_scale", color_scale, len(kernels), takers),
+        )
+    )
+    crf = PacCRF(
+        kernels,
+        steps,
+        "softmax",
+        perturbed_init=False,
+        data_format="channels_last",
+        dtype="float32",
+    )
+    cell = int(np.lcm.reduce([kernel.blur for kernel in kernels]))
+    reach = _multiple(steps * max(map(_reach, kernels)), cell)
+    tile = _multiple(tile, cell)
+
+    height, width, _ = probabilities.shape
+    result = np.empty(probabilities.shape, "float32")
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            rows, columns = (max(0, start - reach) for start in (top, left))
+            ends = [start + tile + reach for start in (top, left)]
+            part = [
+                _whole_cells(array[rows : ends[0], columns : ends[1]], cell)
+                for array in (probabilities, image)
+            ]
+            refined = _refine(crf, *part, scales)[top - rows :, left - columns :]
+            region = result[top : top + tile, left : left + tile]
+            region[:] = refined[: region.shape[0], : region.shape[1]]
+    return result
+
+
+def _refine(crf, probabilities, image, scales):
+    unary = np.log(np.maximum(probabilities, keras.config.epsilon(), dtype="float32"))[None]
+    if image.dtype == np.uint8:
+        image = image / np.float32(255)
+    image = image[None].astype("float32")
+    features = [position_color_features(image, *each) for each in scales]
+    return keras.ops.convert_to_numpy(crf([unary, *features] if features else unary))[0]
+
+
+def _reach(kernel):
+    """How far a pixel looks in one step, at most: its window, and the cells at the ends of it."""
+    window = max(k // 2 * d for k, d in zip(kernel.kernel_size, kernel.dilation_rate))
+    return kernel.blur * (window + 2) if kernel.blur > 1 else window
+
+
+def _multiple(size, cell):
+    return -(-size // cell) * cell
+
+
+def _whole_cells(array, cell):
+    """The array with its last row and column repeated up to a multiple of the cell."""
+    if cell == 1:
+        return array
+    padding = [(0, -size % cell) for size in array.shape[:2]]
+    return np.pad(array, [*padding, (0, 0)], mode="edge")
+
+
+def _check_arrays(probabilities, image):
+    probabilities, image = np.asarray(probabilities), np.asarray(image)
+    for name, array in (("probabilities", probabilities), ("image", image)):
+        if array.ndim != 3 or 0 in array.shape:
+            raise ValueError(
+                f"`{name}` must be an array (height, width, channels), not empty. "
+                f"Received: shape {array.shape}"
+            )
+    if probabilities.shape[:2] != image.shape[:2]:
+        raise ValueError(
+            "`probabilities` and `image` must have the same height and width. "
+            f"Received: shapes {probabilities.shape} and {image.shape}"
+        )
+    if not np.issubdtype(probabilities.dtype, np.floating) or not (
+        probabilities.min() >= 0 and probabilities.max() <= 1
+    ):
+        raise ValueError(
+            "`probabilities` must be floating-point numbers from 0 to 1. Received: "
+            f"{probabilities.dtype} from {probabilities.min()} to {probabilities.max()}"
+        )
+    if image.dtype != np.uint8 and not (
+        np.issubdtype(image.dtype, np.floating) and image.min() >= 0 and image.max() <= 1
+    ):
+        raise ValueError(
+            "`image` must be of uint8, or of floating-point numbers from 0 to 1. Received: "
+            f"{image.dtype} from {image.min()} to {image.max()}"
+        )
+    return probabilities, image

@@ -23,6 +23,7 @@ test-slow: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.crf
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

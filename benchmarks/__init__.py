@@ -1,1 +1,4 @@
-"""Speed and memory of the layers, next to Keras's own. Run with `python -m benchmarks.run`."""
+"""Speed and memory of the layers, next to Keras's own: `python -m benchmarks.run`.
+
+Speed of the CRFs, next to a Full-CRF: `python -m benchmarks.crf`.
+"""

@@ -12,7 +12,7 @@ class BilinearUpsampling(keras.initializers.Initializer):
     """Start a transposed convolution as bilinear upsampling, each channel by itself.
 
     `w_t = max(0, 1 - |t - centre| / strides)` along rows and columns, for equal input and output
-    channel, else 0.
+    channel, else 0. The centre of an even window lies between two taps.
 
     Args:
         strides: int or pair of ints, the strides of the layer.
@@ -43,14 +43,13 @@ class BilinearUpsampling(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         checks.rank("shape", shape, 4)
-        checks.kernel_size(tuple(shape[:2]))
         rows, columns = (self._weights(size, stride) for size, stride in zip(shape, self.strides))
         weights = np.outer(rows, columns)[:, :, None, None] * np.eye(*shape[2:])
         return ops.convert_to_tensor(weights, dtype or keras.config.floatx())
 
     def _weights(self, size, stride):
         taps = np.arange(size)
-        weights = np.maximum(0, 1 - np.abs(taps - size // 2) / stride)
+        weights = np.maximum(0, 1 - np.abs(taps - (size - 1) / 2) / stride)
         if self.normalized:
             weights = weights * [np.sum(taps % stride == tap % stride) for tap in taps]
         return weights

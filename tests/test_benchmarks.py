@@ -1,6 +1,7 @@
-"""The benchmark program runs, on a small image."""
+"""The benchmark programs run, on small images."""
 
 import json
+import re
 
 import pytest
 
@@ -41,6 +42,23 @@ def test_what_can_run_is_measured():
     chosen = run.parse_arguments([], [SMALL]).implementations
     assert chosen[:2] == ["patches", "taps"]
     assert ("compiled" in chosen) == (not keras_pac.not_supported_reasons("compiled"))
+
+
+def test_crf_table(capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from benchmarks import crf
+
+    monkeypatch.setattr(crf, "STEPS", 2)
+    crf.main(["--quick"], size=(24, 32))
+    printed = capsys.readouterr().out
+    assert "a Full-CRF" in printed and "about 1.2 ms on one core" in printed
+    names = crf.parse_arguments([]).implementations
+    for name in crf.CRFS:
+        (row,) = re.findall(rf"^{name}  +(.*)$", printed, re.MULTILINE)
+        cells = re.findall(r"(\S+) ms \((\S+)\)", row)
+        assert len(cells) == len(names)
+        for time, ratio in cells:
+            assert float(ratio) == pytest.approx(float(time) / 1.2, abs=0.1)
 
 
 @pytest.mark.parametrize("case", [SMALL, *SUITE], ids=lambda case: case.name)

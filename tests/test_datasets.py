@@ -23,6 +23,7 @@ from small_datasets import (
 from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+from examples import datasets
 from examples.datasets import mpi_sintel, nyu_depth_v2_labeled, pac_scenes
 from examples.datasets.mpi_sintel import MpiSintel
 from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
@@ -280,6 +281,23 @@ def test_a_folder_that_changed_is_prepared_again(load, tmp_path):
     assert np.nanmax(half["0"]["target"]) == 0.5
     other = make_pairs(tmp_path / "elsewhere" / "mine", count=1, suffix=".npy")
     assert len(load("image_folder_pairs", "train", other, **config)) == 1
+
+
+def test_another_process_prepares_the_same(load, tmp_path, monkeypatch):
+    folder = make_pairs(tmp_path / "mine")
+    config = {"images": "rgb", "targets": "depth"}
+    generate = datasets.ImageFolderPairs._generate_examples
+    started = []
+
+    def meanwhile_there(self, files):
+        if not started:
+            started.append(self)
+            load("image_folder_pairs", "train", folder, **config)
+        yield from generate(self, files)
+
+    monkeypatch.setattr(datasets.ImageFolderPairs, "_generate_examples", meanwhile_there)
+    assert len(load("image_folder_pairs", "train", folder, **config)) == 3
+    assert not list((tmp_path / "prepared").rglob("incomplete*"))
 
 
 def test_pairs_without_partners_are_all_named(load, tmp_path):

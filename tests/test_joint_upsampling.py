@@ -20,6 +20,7 @@ from PIL import Image
 from examples import evaluation, files
 from examples.initial_weights import start_as_interpolation
 from examples.joint_upsampling import __main__, data, evaluate, pictures, train
+from examples.joint_upsampling.networks import make_network
 from examples.scenes.drawing import draw_scene
 from examples.training import checkpoints
 from examples.training.errors import UserError
@@ -329,6 +330,19 @@ def full_on_call(number, write):
 def test_djif_cannot_start_as_interpolation(drawn, tmp_path):
     with pytest.raises(UserError, match="DJIF cannot start as interpolation"):
         run_program(*OPTIONS, "--network", "DJIF", "--steps", 1, "--out", tmp_path)
+
+
+def test_a_training_starts_where_another_ended(short_run):
+    path = short_run / "network.keras"
+    network = make_network("PacJointUpsampleLite", 4, initial_weights=path)
+    for weight, trained in zip(network.weights, keras.models.load_model(path).weights):
+        np.testing.assert_array_equal(weight, trained)
+    with pytest.raises(UserError, match="is a PacJointUpsampleLite ×4, not a DJIF ×4"):
+        make_network("DJIF", 4, initial_weights=path)
+    with pytest.raises(UserError, match="not a PacJointUpsampleLite ×8"):
+        make_network("PacJointUpsampleLite", 8, initial_weights=path)
+    with pytest.raises(UserError, match="bilinear is no trained network"):
+        make_network("DJIF", 8, initial_weights="bilinear")
 
 
 def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):

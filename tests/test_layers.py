@@ -490,6 +490,21 @@ def test_bilinear_initializer_interpolates(implementation, normalize, strides, k
     assert_close(actual, np.stack([expected, -2 * expected], axis=-1), "float64")
 
 
+@pytest.mark.parametrize("factor", [2, 8])
+def test_bilinear_initializer_of_an_even_window_resizes(rng, factor):
+    layer = keras.layers.Conv2DTranspose(
+        2,
+        2 * factor,
+        strides=factor,
+        padding="same",
+        kernel_initializer=keras_pac.initializers.BilinearUpsampling(factor),
+    )
+    x = rng.standard_normal((1, 5, 6, 2)).astype("float32")
+    expected = tf.image.resize(x, (5 * factor, 6 * factor))
+    inner = (slice(None), *[slice(factor // 2, -factor // 2)] * 2)  # beside it are zeros
+    assert_close(layer(x)[inner], expected[inner], "float32")
+
+
 def test_position_color_features(rng):
     image = rng.random((2, 3, 4, 3))
     features = ops.position_color_features(image, 2.0, 0.5).numpy()

@@ -49,10 +49,16 @@ def load(name, split, data_dir, manual_dir=None, **config):
         ValueError: if there is no such data set, split or config, or if a file is damaged.
         FileNotFoundError: if `manual_dir` lacks what the data set needs.
     """
-    builder, manual_dir = _builder(name, data_dir, manual_dir, config)
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-    )
+    builder, still_needed = _builder(name, data_dir, manual_dir, dict(config))
+    try:
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=still_needed)
+        )
+    except OSError:
+        # Another process may have prepared the same meanwhile.
+        builder, _ = _builder(name, data_dir, manual_dir, config)
+        if not builder.data_path.exists():
+            raise
     return builder.as_dataset(split=split, shuffle_files=False)
 
 

@@ -15,7 +15,7 @@ from examples.files import LABEL_SUFFIXES, read_image, read_label
 class LabelsConfig(tfds.core.BuilderConfig):
     """Which files, and how to read them; made by `labels_config`."""
 
-    # {split: [(name, image, label)]}; not in the message of tfds, which would be endless
+    # {split: [(name, image, label)]}; tfds prints its configurations, and this one may be long
     pairs: dict = dataclasses.field(repr=False)
     ignore: int
 

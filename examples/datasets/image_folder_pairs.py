@@ -15,7 +15,7 @@ from examples.files import TARGET_SUFFIXES, read_image, read_target
 class PairsConfig(tfds.core.BuilderConfig):
     """Which files, and how to read them; made by `pairs_config`."""
 
-    # {split: [(name, image, target)]}; not in the message of tfds, which would be endless
+    # {split: [(name, image, target)]}; tfds prints its configurations, and this one may be long
     pairs: dict = dataclasses.field(repr=False)
     channels: int
     unknown: float | None

@@ -105,9 +105,10 @@ def add_train_options(parser):
     )
     add(
         "--initial-weights",
-        choices=("random", "interpolation"),
         default="random",
-        help="interpolation: start as interpolation, for short runs of the Pac networks",
+        metavar="{random,interpolation,FILE}",
+        help="interpolation: start as interpolation, for short runs of the Pac networks; FILE: "
+        "the network.keras of another run (default: random)",
     )
     group = parser.add_argument_group("schedule")
     add = group.add_argument

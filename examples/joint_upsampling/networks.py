@@ -13,8 +13,13 @@ FACTORS = (4, 8, 16)
 
 
 def make_network(name, factor, precision="float32", initial_weights="random"):
-    """A network that computes in `precision`; its weights are float32 always."""
+    """A network that computes in `precision`; its weights are float32 always.
+
+    `initial_weights` is "random", "interpolation", or the path of a network of the same kind.
+    """
     network = NETWORKS[name](factor, dtype=precision)
+    if initial_weights == "random":
+        return network
     if initial_weights == "interpolation":
         if not hasattr(network, "up_convts"):
             raise UserError(
@@ -22,6 +27,14 @@ def make_network(name, factor, precision="float32", initial_weights="random"):
                 "Use --initial-weights random"
             )
         start_as_interpolation(network)
+        return network
+    trained = load_network(initial_weights)
+    if type(trained) is not type(network) or trained.factor != factor:
+        raise UserError(
+            f"{initial_weights} is a {type(trained).__name__} ×{trained.factor}, "
+            f"not a {name} ×{factor}"
+        )
+    network.set_weights(trained.get_weights())
     return network
 
 

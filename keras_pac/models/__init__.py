@@ -1,6 +1,7 @@
 """Networks built from the layers, and the layers in networks that are there."""
 
 from keras_pac.models.djif import DJIF
+from keras_pac.models.fcn8s import FCN8s
 from keras_pac.models.joint_bilateral_upsample import JointBilateralUpsample
 from keras_pac.models.pac_joint_upsample import PacJointUpsample
 from keras_pac.models.pac_joint_upsample_lite import PacJointUpsampleLite
@@ -10,6 +11,7 @@ from keras_pac.models.with_pac_crf import with_pac_crf
 
 __all__ = [
     "DJIF",
+    "FCN8s",
     "JointBilateralUpsample",
     "PacJointUpsample",
     "PacJointUpsampleLite",

@@ -81,7 +81,12 @@ def add_train_options(parser):
         default="original",
         help="of a new FCN8s: 100 pixels around the image, or as every layer needs",
     )
-    add("--weights", choices=("imagenet",), help="where VGG-16 of a new FCN8s starts (random)")
+    add(
+        "--weights",
+        metavar="{imagenet,FILE}",
+        help="where the VGG-16 of a new FCN8s starts: imagenet downloads keras.applications's "
+        "weights, FILE has them (random)",
+    )
     add("--swap", nargs="+", metavar="LAYER", help="convolutions that become PAC layers")
     add("--guide", metavar="LAYER", help="the layer that guides them")
     add(

@@ -71,7 +71,12 @@ def small(classes):
 
 def fcn8s(classes, padding, weights):
     """`keras_pac.models.FCN8s` for images as ours, with what VGG-16 wants as its first layers."""
-    network = models.FCN8s(classes, padding=padding, weights=weights)
+    try:
+        network = models.FCN8s(classes, padding=padding, weights=weights)
+    except Exception as error:  # Keras raises whatever comes up in a download or a broken file
+        if weights is None:
+            raise
+        raise UserError(f"--weights {weights} cannot be read: {error}") from error
     first = network.layers[1].name
 
     def call(layer, *args, **kwargs):

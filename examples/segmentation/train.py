@@ -71,6 +71,8 @@ def train(args):
 
 def build_network(args):
     """The network that `args` ask for and the variables of its new CRF."""
+    if args.weights and args.network != "FCN8s":
+        raise UserError("--weights is for --network FCN8s")
     if args.start:
         network = load_network(args.start)
         if args.classes and args.classes != count_classes(network):

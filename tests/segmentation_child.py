@@ -3,7 +3,6 @@
 With `--full-disk N` before them, the Nth checkpoint of all runs together finds the disk full.
 """
 
-import errno
 import json
 import sys
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from examples.segmentation import __main__, data
 from examples.training import checkpoints
+from tests.full_disk import full_on_call
 
 CLASSES = 4
 
@@ -38,20 +38,6 @@ def drawn_examples(count=5, first=0):
 
 def open_drawn(args, split, classes):
     return data.checked(drawn_examples(first={"train": 0, "val": 100}[split]), classes)
-
-
-def full_on_call(number, write):
-    """`write`, which finds the disk full when it is called for the `number`th time."""
-    calls = []
-
-    def write_or_fail(file, **arrays):
-        calls.append(file)
-        if len(calls) == number:
-            file.write(b"the first part")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(file, **arrays)
-
-    return write_or_fail
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The joint upsampling program, on drawn scenes that stand in for a data set."""
 
 import csv
-import errno
 import json
 import os
 import pathlib
@@ -25,6 +24,7 @@ from examples.scenes.drawing import draw_scene
 from examples.training import checkpoints
 from examples.training.errors import UserError
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite
+from tests.full_disk import full_on_call
 from tests.joint_upsampling_child import drawn_examples, open_drawn
 
 TESTS = pathlib.Path(__file__).parent
@@ -312,19 +312,6 @@ def test_a_full_disk_leaves_the_last_checkpoint(drawn, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "open_dataset", open_drawn)
     run_program(*OPTIONS, "--steps", 3, "--save-every", 1, "--out", tmp_path, "--resume")
     assert [row[0] for row in log_of(tmp_path)[1:]] == ["1", "2", "3"]
-
-
-def full_on_call(number, write):
-    calls = []
-
-    def write_or_fail(file, **arrays):
-        calls.append(file)
-        if len(calls) == number:
-            file.write(b"the first part")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(file, **arrays)
-
-    return write_or_fail
 
 
 def test_djif_cannot_start_as_interpolation(drawn, tmp_path):

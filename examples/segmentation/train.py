@@ -148,6 +148,7 @@ def make_step(network, stage, batch_spec):
 
     @tf.function(input_signature=batch_spec)
     def step(images, labels):
+        # In the first stage the network in front of the CRF needs no gradients.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in stage.variables])
             logits = network(tf.cast(images, tf.float32), training=stage.whole)

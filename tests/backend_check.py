@@ -9,10 +9,13 @@ import sys
 import keras
 import numpy as np
 from cases import load_golden
+from crf_cases import GOLDEN as GOLDEN_CRF
+from crf_cases import golden_crf
 from runners import golden_layer, run_ops
 from tolerances import assert_close
 
 import keras_pac
+from keras_pac.models import swap_conv2d, with_pac_crf
 
 GOLDEN = [
     "conv_inv_asym_norm_avg5",
@@ -86,6 +89,38 @@ def check_layer(name):
     print("layer", name)
 
 
+def check_crf(path):
+    """One golden file through the CRF layer, in float64."""
+    layer, inputs, _, _, arrays = golden_crf(path, "float64")
+    assert_close(keras.ops.convert_to_numpy(layer(inputs())), arrays["y"], "float64", "y")
+    print("crf", path.stem)
+
+
+def check_fit_crf():
+    """A few steps of training move every weight of a swapped layer and a CRF behind it."""
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((8, 6, 3)),
+            keras.layers.Conv2D(4, 3, padding="same", name="early"),
+            keras.layers.Conv2D(5, 3, strides=2, padding="same", name="score"),
+        ]
+    )
+    swapped = swap_conv2d(network, ["score"], guide="early", scale=1.0)
+    kernels = [
+        {"kernel_size": 3, "compatibility": "4d", "dilation_rate": 2},
+        {"kernel_size": 3, "compatibility": "2d", "blur": 2},
+    ]
+    model = with_pac_crf(swapped, kernels, color_scale=0.5, position_scale=4.0, steps=2)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rng = np.random.default_rng(0)
+    before = model.get_weights()
+    model.fit(rng.random((2, 8, 6, 3), "float32"), rng.integers(0, 5, (2, 8, 6)), verbose=0)
+    for weight, old in zip(model.weights, before, strict=True):
+        assert np.any(keras.ops.convert_to_numpy(weight) != old), weight.path
+    print("fit of a CRF")
+
+
 def check_fit():
     """A few steps of training lower the loss."""
     keras.utils.set_random_seed(0)
@@ -131,10 +166,13 @@ def main():
         check_golden(name, gradients_of)
     for name in LAYERS:
         check_layer(name)
+    for path in GOLDEN_CRF:
+        check_crf(path)
     check_unavailable()
     # Up to here: `fit` of Keras imports TensorFlow by itself.
     assert "tensorflow" not in sys.modules, "TensorFlow was imported"
     check_fit()
+    check_fit_crf()
     print("all checks passed on", backend)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from examples import evaluation
+from examples.scenes.drawing import draw_scene
 from keras_pac import models
 from keras_pac.convert import load_pacnet_weights
 from keras_pac.ops.resize import enlarge_bilinear, shrink_bilinear
@@ -181,6 +183,34 @@ def test_export_and_reload_without_keras_pac(name, tmp_path):
     np.savez(tmp_path / "batch.npz", target=batch[0], guide=batch[1])
     subprocess.run([sys.executable, "-c", LOAD_WITHOUT_KERAS_PAC], cwd=tmp_path, check=True)
     assert relative_error(np.load(tmp_path / "y.npy"), model(batch)) < TOLERANCE
+
+
+@pytest.mark.parametrize("factor", [4, 8])
+def test_ready_made_weights_beat_interpolation_on_scenes_they_have_not_seen(factor):
+    network = models.PacJointUpsampleLite(factor, weights="scenes")
+    ratios = []
+    for seed in range(3):
+        image, disparity = draw_scene(np.random.default_rng(5_000_000 + seed), 128)
+        low = evaluation.sample_centers(disparity[..., None], factor)
+        errors = [
+            evaluation.rmse(result, disparity[..., None])
+            for result in (
+                evaluation.upsample(network, low, image),
+                evaluation.interpolate(low, factor, "bilinear"),
+            )
+        ]
+        ratios.append(errors[0] / errors[1])
+    assert np.mean(ratios) < 0.8, ratios
+
+
+def test_ready_made_weights_are_there_for_two_factors_and_not_in_the_configuration():
+    with pytest.raises(ValueError, match=r"\[4, 8\]. Received: weights='scenes', factor=16"):
+        models.PacJointUpsampleLite(16, weights="scenes")
+    with pytest.raises(ValueError, match="weights='imagenet'"):
+        models.PacJointUpsampleLite(4, weights="imagenet")
+    network = models.PacJointUpsampleLite(4, weights="scenes")
+    again = models.PacJointUpsampleLite.from_config(network.get_config())
+    assert np.any(again.get_weights()[0] != network.get_weights()[0])
 
 
 @pytest.mark.parametrize("name", ["pac", "lite", "djif"])

@@ -63,7 +63,9 @@ def test_a_sequential_model(rng):
         ]
     )
     x = images(rng, 9)
-    assert_close(swap_conv2d(model, "b", "a")(x), model(x), "float32")
+    swapped = swap_conv2d(model, "b", "a")
+    assert swapped.output.shape == model.output.shape  # not a list of one
+    assert_close(swapped(x), model(x), "float32")
 
 
 @pytest.mark.parametrize("size", [(7, 5), (14, 11), (3, 2), (1, 20)])

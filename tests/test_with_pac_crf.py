@@ -43,6 +43,11 @@ def test_with_pac_crf_is_the_crf_of_the_output(size, strides, rng):
     assert_close(model(x), expected, "float32")
     assert model.get_layer("network") is base
     assert np.abs(expected - unary).max() > 0.1  # the CRF does something
+    in_lists = with_pac_crf(
+        keras.Model(base.inputs, base.outputs), POTTS, color_scale=20, perturbed_init=False
+    )
+    single = with_pac_crf(base, POTTS, color_scale=20, perturbed_init=False)
+    assert_close(in_lists(x), single(x), "float32")
 
 
 def test_probabilities_in_and_out(rng):

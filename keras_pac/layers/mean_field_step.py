@@ -77,7 +77,8 @@ class MeanFieldStep(keras.layers.Layer):
             else:
                 message = pac_conv2d(pooled[kernel.blur], adapting_kernel, filter, **options)
             if compatibility is not None:
-                message = ops.matmul(message, compatibility)
+                # Keras's matmul computes float64 in float32 with PyTorch.
+                message = ops.einsum("bhwi,ij->bhwj", message, compatibility)
             result = result - w_k * enlarge_cells(message, kernel.blur, ops.shape(q)[1:3])
         return result
 

@@ -47,7 +47,7 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
     checks.positive_number("scale", scale)
     checks.boolean("copy", copy)
     if isinstance(model, keras.Sequential) and model.built:
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     names = [layer_names] if isinstance(layer_names, str) else list(layer_names)
     _check(model, names, guide)
     swapped = {name: _pac_layer(model.get_layer(name)) for name in names}

@@ -81,7 +81,7 @@ def with_pac_crf(
     ]
 
     image = keras.Input(batch_shape=image_shape, dtype=model.inputs[0].dtype, name="image")
-    unary = model(image)
+    (unary,) = keras.tree.flatten(model(image))  # a model of [image] may return [logits]
     if not from_logits:
         unary = LogProbabilities(name="log_probabilities")(unary)
     size = slice(1, 3) if crf.data_format == "channels_last" else slice(2, 4)

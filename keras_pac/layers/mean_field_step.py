@@ -12,6 +12,8 @@ from keras_pac.ops.window import crop
 class MeanFieldStep(keras.layers.Layer):
     """logQ <- w_u unary - sum_k w_k message_k(softmax(logQ)); images are channels last.
 
+    It is called with w_u unary, which may serve several steps.
+
     Args:
         kernels: list of `PairwiseKernel`.
         unary_weight: number, where w_u starts.
@@ -62,14 +64,19 @@ class MeanFieldStep(keras.layers.Layer):
             return value
         return self.add_weight(shape=(), initializer=keras.initializers.Constant(value), name=name)
 
-    def call(self, log_q, unary, adapting_kernels):
+    def call(self, log_q, weighted_unary, adapting_kernels):
         q = ops.softmax(log_q, axis=-1)
-        result = self.w_u * unary
+        result = weighted_unary
         pooled = {}  # several kernels may share a blur
         for kernel, parts, adapting_kernel in zip(self.kernels, self._parts, adapting_kernels):
             w_k, filter, compatibility = parts
             if kernel.blur not in pooled:
                 pooled[kernel.blur] = average_cells(q, kernel.blur)
+            # To weight the filter or the matrix costs less than to weight the message.
+            if compatibility is None:
+                filter = w_k * filter
+            else:
+                compatibility = w_k * compatibility
             options = {"padding": "same", "dilation_rate": kernel.dilation_rate}
             filter, options["data_format"] = ops.convert_to_tensor(filter), "channels_last"
             if adapting_kernel is None:
@@ -79,7 +86,7 @@ class MeanFieldStep(keras.layers.Layer):
             if compatibility is not None:
                 # Keras's matmul computes float64 in float32 with PyTorch.
                 message = ops.einsum("bhwi,ij->bhwj", message, compatibility)
-            result = result - w_k * enlarge_cells(message, kernel.blur, ops.shape(q)[1:3])
+            result = result - enlarge_cells(message, kernel.blur, ops.shape(q)[1:3])
         return result
 
 

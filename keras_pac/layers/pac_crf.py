@@ -131,7 +131,9 @@ class PacCRF(keras.layers.Layer):
         log_q = unary
         for i in range(self.steps):
             step = self._steps[i if self._loose else 0]
-            log_q = step(log_q, unary, kernels)
+            if i == 0 or self._loose:
+                weighted_unary = step.w_u * unary
+            log_q = step(log_q, weighted_unary, kernels)
         if self.output_kind != "logits":
             function = ops.softmax if self.output_kind == "softmax" else ops.log_softmax
             log_q = function(log_q, axis=-1)

@@ -63,19 +63,6 @@ void add_direct(const DirectTap<A>* taps, int64_t count, int64_t channels, int64
   }
 }
 
-template <typename A>
-struct DirectScratch {
-  DirectTap<A>*taps, *met;   // of a row, and those that some of its outputs meet
-  int64_t *first, *last;     // the outputs that meet each tap
-
-  void take(Arena& arena, int64_t count) {
-    taps = arena.take<DirectTap<A>>(count);
-    met = arena.take<DirectTap<A>>(count);
-    first = arena.take<int64_t>(count);
-    last = arena.take<int64_t>(count);
-  }
-};
-
 // Whether x and the filter are such.
 template <typename T>
 bool is_direct(const Filter<Wide<T>>& filter) {
@@ -85,33 +72,22 @@ bool is_direct(const Filter<Wide<T>>& filter) {
 // Adds the sums of row m of a tile.
 template <typename A>
 void add_direct_row(const Image<A>& x, const Tile& tile, const Filter<A>& filter, int64_t m,
-                    const A* kernel, const DirectScratch<A>& scratch, A* sums,
+                    const A* kernel, const RowScratch<DirectTap<A>>& scratch, A* sums,
                     int64_t sums_stride) {
   int64_t count = 0, x_stride = 0;
   for (const TapBlock& block : filter.blocks[tile.phase]) {
-    for_each_run(x, tile, block, m, [&](int64_t tap, int64_t at, int64_t offset, int64_t first,
-                                        int64_t last, int64_t step) {
+    for_each_run(x, tile, block.first, block.last, m, [&](int64_t tap, int64_t at, int64_t offset,
+                                                         int64_t first, int64_t last,
+                                                         int64_t step) {
       x_stride = step;
       if (first == last) return;
-      scratch.first[count] = first;
-      scratch.last[count] = last;
-      scratch.taps[count++] = {x.pixels + offset, kernel + at,
-                               filter.forward + block.forward_offset +
-                                   tap * x.channels * kPanel<A>};
+      const A* panel = filter.forward + block.forward_offset + tap * x.channels * kPanel<A>;
+      scratch.taps[count++] = {{x.pixels + offset, kernel + at, panel}, first, last};
     });
   }
-  // Near the border, outputs meet different taps: a part for each set of them.
-  for (int64_t start = 0, stop; start < tile.width; start = stop) {
-    int64_t met = 0;
-    stop = tile.width;
-    for (int64_t i = 0; i < count; ++i) {
-      const bool meets = scratch.first[i] <= start && start < scratch.last[i];
-      if (meets) scratch.met[met++] = scratch.taps[i];
-      const int64_t change = meets ? scratch.last[i] : scratch.first[i];
-      if (change > start) stop = std::min(stop, change);
-    }
+  for_each_part(scratch, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
     add_direct(scratch.met, met, x.channels, start, stop, x_stride, sums, sums_stride);
-  }
+  });
 }
 
 }  // namespace KPAC_ISA

@@ -59,21 +59,54 @@ struct TapBlock {
   int64_t gradient_offset;  // of the (depth, gradient_stride) gradient
 };
 
-// Calls use(position in the block, position in the planes of the tile, offset in x of the first
-// output, [first, last) outputs that meet a pixel, step in x) for the taps of a block.
+// Calls use(position among the taps, position in the planes of the tile, offset in x of the first
+// output, [first, last) outputs that meet a pixel, step in x) for some taps of a tile.
 template <typename T, typename Use>
-void for_each_run(const Image<T>& x, const Tile& tile, const TapBlock& block, int64_t m,
-                  const Use& use) {
+void for_each_run(const Image<T>& x, const Tile& tile, int64_t first_tap, int64_t last_tap,
+                  int64_t m, const Use& use) {
   const auto &rows = tile.rows->lattice.taps, &columns = tile.columns->lattice.taps;
   const int64_t step = tile.columns->lattice.input_step;
-  for (int64_t tap = block.first; tap < block.last; ++tap) {
+  for (int64_t tap = first_tap; tap < last_tap; ++tap) {
     const int64_t row = tile.input_row(rows[tap / columns.size()], m);
     const int64_t column = tile.input_column(columns[tap % columns.size()], 0);
     int64_t first = 0, last = 0;
     if (row >= 0 && row < x.height) clip(column, step, tile.width, x.width, &first, &last);
-    use(tap - block.first, tap * tile.plane() + m * tile.stride,
+    use(tap - first_tap, tap * tile.plane() + m * tile.stride,
         ((tile.image * x.height + row) * x.width + column) * x.channels, first, last,
         step * x.channels);
+  }
+}
+
+// The taps of a row of outputs: what a `Tap` is to its outputs, and which of these meet a pixel.
+template <typename Tap>
+struct RowScratch {
+  struct Run {
+    Tap tap;
+    int64_t first, last;
+  };
+  Run* taps;
+  Tap* met;  // those of the outputs that are summed at a time
+
+  void take(Arena& arena, int64_t count) {
+    taps = arena.take<Run>(count);
+    met = arena.take<Tap>(count);
+  }
+};
+
+// Near the border, outputs meet different taps: calls use(count of the taps in `met`, [start, stop)
+// outputs that meet just these) until all outputs of a row had their turn.
+template <typename Tap, typename Use>
+void for_each_part(const RowScratch<Tap>& scratch, int64_t count, int64_t width, const Use& use) {
+  for (int64_t start = 0, stop; start < width; start = stop) {
+    int64_t met = 0;
+    stop = width;
+    for (auto run = scratch.taps; run < scratch.taps + count; ++run) {
+      const bool meets = run->first <= start && start < run->last;
+      if (meets) scratch.met[met++] = run->tap;
+      const int64_t change = meets ? run->last : run->first;
+      if (change > start) stop = std::min(stop, change);
+    }
+    use(met, start, stop);
   }
 }
 
@@ -82,8 +115,9 @@ void for_each_run(const Image<T>& x, const Tile& tile, const TapBlock& block, in
 template <typename T>
 void modulated_patches(const Image<T>& x, const Tile& tile, const TapBlock& block, int64_t m,
                        const Wide<T>* kernel, Wide<T>* patches, int64_t stride) {
-  for_each_run(x, tile, block, m, [&](int64_t tap, int64_t at, int64_t offset, int64_t first,
-                                      int64_t last, int64_t step) {
+  for_each_run(x, tile, block.first, block.last, m, [&](int64_t tap, int64_t at, int64_t offset,
+                                                       int64_t first, int64_t last,
+                                                       int64_t step) {
     Wide<T>* to = patches + tap * x.channels;
     for (int64_t p = 0; p < first; ++p) std::fill_n(to + p * stride, x.channels, Wide<T>{0});
     with_vectors<Wide<T>>(x.channels, [&](auto vectors) {
@@ -128,8 +162,9 @@ void pass_row_back(const Image<T>& x, const Tile& tile, const TapBlock& block, i
                    const Wide<T>* kernel, Wide<T>* x_gradient, Wide<T>* kernel_gradient,
                    Wide<T>* products, int64_t stride, Wide<T>* row, Wide<T>* dropped) {
   using A = Wide<T>;
-  for_each_run(x, tile, block, m, [&](int64_t tap, int64_t at, int64_t offset, int64_t first,
-                                      int64_t last, int64_t step) {
+  for_each_run(x, tile, block.first, block.last, m, [&](int64_t tap, int64_t at, int64_t offset,
+                                                       int64_t first, int64_t last,
+                                                       int64_t step) {
     A* product = products + tap * x.channels;
     const auto nothing = [&](int64_t p) {
       std::fill_n(product + p * stride, x.channels, A{0});

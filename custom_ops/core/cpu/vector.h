@@ -6,7 +6,7 @@
 #include <cstring>
 #include <type_traits>
 
-#if defined(__AVX512F__)
+#if defined(__F16C__)
 #include <immintrin.h>
 #endif
 
@@ -24,12 +24,12 @@ constexpr int kVectorBytes = 16;
 template <typename A>
 constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(A));
 
-template <typename A>
+template <typename A, int lanes = kLanes<A>>
 struct VectorOf {
-  typedef A type __attribute__((vector_size(kVectorBytes)));
+  typedef A type __attribute__((vector_size(lanes * sizeof(A))));
 };
-template <typename A>
-using Vector = typename VectorOf<A>::type;
+template <typename A, int lanes = kLanes<A>>
+using Vector = typename VectorOf<A, lanes>::type;
 
 template <typename A>
 inline Vector<A> load(const A* p) {

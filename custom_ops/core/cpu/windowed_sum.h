@@ -36,7 +36,8 @@ struct SumScratch {
   A *kernel = nullptr, *kernel_gradient = nullptr;  // planes of a tile
   A *patches = nullptr, *outputs = nullptr;         // of a row of a tile
   A *row, *dropped;                                 // of one output
-  DirectScratch<A> direct;
+  RowScratch<DirectTap<A>> direct;
+  RowScratch<PoolTap<A>> pooling;
   int64_t patches_stride, outputs_stride;
 
   SumScratch(Arena& arena, const kpac_sizes& s, const Plan& plan, int64_t depth, bool guided,
@@ -53,6 +54,7 @@ struct SumScratch {
       direct.take(arena, plan.largest_taps);
       outputs = arena.take<A>(kTileColumns * outputs_stride);
     }
+    if (s.filter != KPAC_FULL && !gradients) pooling.take(arena, plan.largest_taps);
     row = arena.take<A>(std::max(s.input_channels, outputs_stride));
     dropped = arena.take<A>(s.input_channels);
   }
@@ -118,13 +120,15 @@ int64_t windowed_sum(const kpac_sizes& s, const kpac_inputs& in, void* out, void
     const int64_t image = i / groups.strips_per_image;
     const Strip& strip = plan.strips[i % groups.strips_per_image];
     for_each_tile<kLanes<A>>(plan, strip, image, [&](const Tile& tile) {
-      if (!s.channel_wise) source.compute(tile, scratch.guide, scratch.kernel);
       if (full) {
+        source.compute(tile, scratch.guide, scratch.kernel);
         filter_tile(tile, scratch);
-      } else {
-        pool_tile(s, x, tile, {source.given, scratch.kernel}, kernel, bias, scratch.row,
-                  static_cast<T*>(out));
+        return;
       }
+      if (source.given == nullptr) source.compute(tile, scratch.guide, scratch.kernel);
+      const auto pool = s.channel_wise ? pool_tile<true, T> : pool_tile<false, T>;
+      pool(s, x, tile, source.given, scratch.kernel, kernel, bias, scratch.pooling,
+           static_cast<T*>(out));
     });
   });
   return 0;

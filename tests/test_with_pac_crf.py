@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from tolerances import assert_close
 
+from examples.evaluation import interpolate
 from keras_pac import PacCRFLoose
 from keras_pac.layers import PositionColorFeatures
 from keras_pac.models import refine, with_pac_crf
@@ -150,6 +151,16 @@ def test_tiles_do_not_show(kernels, rng):
     )
     assert whole.dtype == np.float32
     assert_close(tiled, whole, "float32")
+
+
+def test_refine_sharpens_blurred_labels():
+    rows, columns = np.mgrid[:64, :64]
+    labels = ((rows - 30) ** 2 + (columns - 34) ** 2 < 20**2).astype(int)
+    image = np.where(labels[..., None], [200, 120, 60], [60, 90, 140]).astype("uint8")
+    coarse = np.eye(2)[labels].reshape(8, 8, 8, 8, 2).mean((1, 3))
+    blurred = interpolate(coarse.astype("float32"), 8, "bilinear")
+    wrong = (blurred.argmax(-1) != labels).sum()
+    assert (refine(blurred, image).argmax(-1) != labels).sum() < 0.1 * wrong
 
 
 def test_refine_takes_certain_probabilities(rng):

@@ -184,6 +184,11 @@ WRONG = {
     "no features": (lambda: PacCRF({}), [SHAPE], "features", "0"),
     "too many features": (lambda: PacCRF({}), [SHAPE, OTHER, OTHER], "one for each", "2"),
     "features of another size": (lambda: PacCRF({}), [SHAPE, (1, 8, 8, 3)], "fit", "(1, 8, 8, 3)"),
+    "one label": (lambda: PacCRF({}), [(1, 8, 9, 1), OTHER], "2 or more", "(1, 8, 9, 1)"),
+    "a dict of another class": (
+        lambda: PacCRF({"class_name": "Dense", "module": "keras.layers", "config": {"units": 1}}),
+        None, "must be a PairwiseKernel", "Dense"
+    ),
     "wrong rank": (lambda: PacCRF({}), [(8, 9, 4), OTHER], "4 dimensions", "(8, 9, 4)"),
 }  # fmt: skip
 

@@ -488,6 +488,9 @@ def test_prediction_checks_the_sizes(tmp_path, interpolating):
         run_program(*command, "--output", tmp_path / "a.npy")
     with pytest.raises(UserError, match="must end in"):
         run_program(*command, "--output", tmp_path / "a.jpg")
+    for name in ("image.png", "low.npy"):
+        with pytest.raises(UserError, match=f"{name} would overwrite an input"):
+            run_program(*command, "--output", tmp_path / name)
 
 
 # Evaluation

@@ -20,7 +20,7 @@ from examples import datasets, files
 from examples.segmentation import __main__, data, evaluate, metrics, networks, palettes, train
 from examples.training import checkpoints
 from examples.training.errors import UserError
-from keras_pac.models import FCN8s, fcn8s
+from keras_pac.models import FCN8s, PacJointUpsampleLite, fcn8s
 from tests.segmentation_child import CLASSES, drawn_examples, open_drawn
 
 TESTS = pathlib.Path(__file__).parent
@@ -230,6 +230,9 @@ def test_the_networks_need_logits_of_an_rgb_image(tmp_path):
     (tmp_path / "broken.keras").write_bytes((tmp_path / "dense.keras").read_bytes()[:3000])
     with pytest.raises(UserError, match="dense.keras is no segmentation network"):
         networks.load_network(tmp_path / "dense.keras")
+    PacJointUpsampleLite(4).save(tmp_path / "other.keras")
+    with pytest.raises(UserError, match="other.keras is no segmentation network"):
+        networks.load_network(tmp_path / "other.keras")
     with pytest.raises(UserError, match="broken.keras is no trained network"):
         networks.load_network(tmp_path / "broken.keras")
 
@@ -492,6 +495,15 @@ def test_prediction(base, tmp_path):
                 np.asarray(stored.convert("RGB")), palettes.voc_palette()[expected]
             )
     assert files.read_label(output / "2008_000006.png").shape == (13, 71, 1)
+
+
+def test_prediction_does_not_overwrite_its_images(tiny, tmp_path):
+    Image.new("RGB", (9, 8)).save(tmp_path / "photo.png")
+    before = (tmp_path / "photo.png").read_bytes()
+    command = ["predict", "--weights", tiny, "--images", tmp_path, "--output", tmp_path]
+    with pytest.raises(UserError, match="would overwrite the image photo.png"):
+        run_program(*command)
+    assert (tmp_path / "photo.png").read_bytes() == before
 
 
 def test_prediction_names_what_it_cannot_read(tiny, tmp_path):

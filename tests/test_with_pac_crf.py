@@ -172,10 +172,11 @@ def test_refine_takes_certain_probabilities(rng):
 WRONG_REFINE = {
     "no batch": (np.ones((1, 4, 4, 2)) / 2, np.zeros((4, 4, 3)), {}, "(1, 4, 4, 2)"),
     "empty": (np.ones((0, 4, 2)), np.zeros((0, 4, 3)), {}, "(0, 4, 2)"),
+    "one label": (np.ones((4, 4, 1)), np.zeros((4, 4, 3)), {}, "(4, 4, 1)"),
     "sizes": (np.ones((4, 4, 2)) / 2, np.zeros((4, 5, 3)), {}, "(4, 5, 3)"),
     "logits": (np.full((4, 4, 2), -3.0), np.zeros((4, 4, 3)), {}, "from -3.0"),
     "nan": (np.full((4, 4, 2), np.nan), np.zeros((4, 4, 3)), {}, "from nan"),
-    "labels": (np.ones((4, 4, 1), int), np.zeros((4, 4, 3)), {}, "int64"),
+    "labels": (np.ones((4, 4, 2), int), np.zeros((4, 4, 3)), {}, "int64"),
     "0 to 255": (np.ones((4, 4, 2)) / 2, np.full((4, 4, 3), 255.0), {}, "to 255.0"),
     "tile": (np.ones((4, 4, 2)) / 2, np.zeros((4, 4, 3)), {"tile": 0}, "tile=0"),
     "scale": (np.ones((4, 4, 2)) / 2, np.zeros((4, 4, 3)), {"color_scale": -1}, "color_scale=-1"),

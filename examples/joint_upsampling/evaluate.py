@@ -156,5 +156,5 @@ def print_table(report):
 
 
 def _file_name(name):
-    """Without the folders and the suffix that may be in an example's name."""
-    return name.replace("/", "_").replace("\\", "_").rsplit(".", 1)[0]
+    """Without the folders that may be in an example's name."""
+    return name.replace("/", "_").replace("\\", "_")

@@ -9,7 +9,6 @@ from examples.training.errors import UserError
 from keras_pac.models import DJIF, PacJointUpsample, PacJointUpsampleLite
 
 NETWORKS = {network.__name__: network for network in (PacJointUpsample, PacJointUpsampleLite, DJIF)}
-FACTORS = (4, 8, 16)
 
 
 def make_network(name, factor, precision="float32", initial_weights="random"):

@@ -18,6 +18,8 @@ def predict(args):
     output = Path(args.output)
     if output.suffix not in OUTPUT_SUFFIXES:
         raise UserError(f"--output must end in {', '.join(OUTPUT_SUFFIXES)}: {output}")
+    if output.resolve() in (Path(args.image).resolve(), Path(args.depth).resolve()):
+        raise UserError(f"--output {output} would overwrite an input")
     try:
         guide = files.read_image(args.image)
         low = files.read_target(args.depth, args.unknown, args.target_scale)

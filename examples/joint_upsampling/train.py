@@ -26,6 +26,8 @@ def train(args):
     images = data.read_images(
         data.open_dataset(args, data.split_or_default(args)), in_file=args.cache == "file"
     )
+    if args.validation is not None:  # a wrong name should not show up at the end
+        next(data.open_dataset(args, args.validation))
     sampler = data.Sampler(
         images, args.factor, args.low_res, args.crop, args.flips, args.color_jitter, args.seed
     )

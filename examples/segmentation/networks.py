@@ -97,7 +97,10 @@ def load_network(path):
     # Keras raises whatever comes up in a broken file.
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is no trained network that can be read: {error}") from error
-    tensors = [*(network.inputs or []), *(network.outputs or [])]
+    # A subclassed model has no such attributes.
+    tensors = [
+        tensor for name in ("inputs", "outputs") for tensor in getattr(network, name, None) or []
+    ]
     shapes = [tuple(tensor.shape) for tensor in tensors]
     if len(shapes) != 2 or any(len(s) != 4 for s in shapes) or shapes[0][3] != 3:
         raise UserError(

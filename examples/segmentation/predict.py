@@ -13,10 +13,14 @@ from examples.training.errors import UserError
 def predict(args):
     """Write the labels of every image that `args` name; returns the paths."""
     paths = find_images(args.images)
+    output = Path(args.output)
+    inputs = {path.resolve() for path in paths.values()}
+    for name in paths:
+        if (output / f"{name}.png").resolve() in inputs:
+            raise UserError(f"--output {output} would overwrite the image {name}.png")
     network = load_network(args.weights)
     if count_classes(network) > 256:
         raise UserError(f"{args.weights} has {count_classes(network)} classes, a PNG at most 256")
-    output = Path(args.output)
     with clear_about_full_disk(f"{output} is not complete."):
         output.mkdir(parents=True, exist_ok=True)
         for number, (name, path) in enumerate(paths.items(), start=1):

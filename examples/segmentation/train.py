@@ -44,6 +44,8 @@ def train(args):
     images = data.read_images(
         data.open_dataset(args, args.split, classes), in_file=args.cache == "file"
     )
+    if args.validation is not None:  # a wrong name should not show up at the end
+        next(data.open_dataset(args, args.validation, classes))
     sampler = data.Sampler(images, args.crop, args.flips, args.seed)
     stages = make_stages(args, network, crf_variables)
     optimizer_variables = [v for stage in stages for v in stage.optimizer.variables]

@@ -214,6 +214,12 @@ class PacCRF(keras.layers.Layer):
         shapes = list(input_shape) if _nested(input_shape) else [input_shape]
         names = ["unary"] + ["features"] * (len(shapes) - 1)
         shapes = [checks.image(name, shape, self.data_format) for name, shape in zip(names, shapes)]
+        if shapes[0][-1] == 1:
+            raise ValueError(
+                "`unary` must have a channel for each label, 2 or more: the softmax over one is "
+                "always 1. For a single logit z give [0, z]. "
+                f"Received: shape {tuple(shapes[0])} (channels last)"
+            )
         if self.built and shapes[0][-1] != self._channels:
             raise ValueError(
                 f"`unary` must have the {self._channels} channels that the layer was built for. "

@@ -95,11 +95,14 @@ def as_pairwise_kernel(value):
         return value
     if isinstance(value, dict):
         if "class_name" in value:
-            return keras.saving.deserialize_keras_object(value)
-        try:
-            return PairwiseKernel(**value)
-        except TypeError:
-            pass
+            value = keras.saving.deserialize_keras_object(value)
+            if isinstance(value, PairwiseKernel):
+                return value
+        else:
+            try:
+                return PairwiseKernel(**value)
+            except TypeError:
+                pass
     names = [field.name for field in dataclasses.fields(PairwiseKernel)]
     raise ValueError(
         f"A pairwise kernel must be a PairwiseKernel or a dict with some of {names}. "

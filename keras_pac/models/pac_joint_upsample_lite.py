@@ -23,7 +23,8 @@ class PacJointUpsampleLite(PacJointUpsample):
             and in width.
         weights: "scenes" for weights that come with the package: trained for depth and disparity
             with one low-res sample at the centre of each cell, on drawn scenes, for `factor` 4 and
-            8; None (default) for random ones.
+            8; they need the target in [0, 1], as `(target - min) / (max - min)` makes it of the
+            low-res target. None (default) for random ones.
         **kwargs: `name`, `trainable` and `dtype` of a `keras.Model`.
 
     Input shape:

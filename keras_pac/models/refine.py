@@ -141,6 +141,11 @@ def _check_arrays(probabilities, image):
                 f"`{name}` must be an array (height, width, channels), not empty. "
                 f"Received: shape {array.shape}"
             )
+    if probabilities.shape[2] == 1:
+        raise ValueError(
+            "`probabilities` must have a channel for each label, 2 or more; for one of p give "
+            f"[1 - p, p]. Received: shape {probabilities.shape}"
+        )
     if probabilities.shape[:2] != image.shape[:2]:
         raise ValueError(
             "`probabilities` and `image` must have the same height and width. "

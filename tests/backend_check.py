@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 from cases import load_golden
-from crf_cases import GOLDEN as GOLDEN_CRF
+from crf_cases import GOLDEN as ALL_CRF
 from crf_cases import golden_crf
 from runners import golden_layer, run_ops
 from tolerances import assert_close
@@ -29,6 +29,8 @@ GOLDEN = [
     "convt_normalized",
     "pool_channel_wise_inv",
 ]
+# Few: JAX compiles every operation of every case anew.
+CRF = ("crf_2d_spatial", "crf_4d_dilated", "crf_blur4_odd", "crf_loose_two", "crf_potts_nospatial")
 LAYERS = [
     "conv_inv_asym_norm_avg5",
     "conv_precomputed_kernel",
@@ -166,8 +168,9 @@ def main():
         check_golden(name, gradients_of)
     for name in LAYERS:
         check_layer(name)
-    for path in GOLDEN_CRF:
-        check_crf(path)
+    for path in ALL_CRF:
+        if path.stem in CRF:
+            check_crf(path)
     check_unavailable()
     # Up to here: `fit` of Keras imports TensorFlow by itself.
     assert "tensorflow" not in sys.modules, "TensorFlow was imported"

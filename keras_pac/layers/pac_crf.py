@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_pac.layers.mean_field_step import MeanFieldStep, average_cells, count_cells
-from keras_pac.layers.pairwise_kernel import as_pairwise_kernel
+from keras_pac.layers.pairwise_kernel import as_pairwise_kernels
 from keras_pac.ops import adapting_kernel, checks
 from keras_pac.ops.layout import image_last, image_to, kernel_last
 
@@ -86,10 +86,7 @@ class PacCRF(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        kernels = list(kernels) if isinstance(kernels, (list, tuple)) else [kernels]
-        if not kernels:
-            raise ValueError("`kernels` must have at least one pairwise kernel. Received: []")
-        self.kernels = [as_pairwise_kernel(kernel) for kernel in kernels]
+        self.kernels = as_pairwise_kernels(kernels)
         checks.positive_integer("steps", steps)
         self.steps = steps
         if output not in OUTPUTS:

@@ -89,6 +89,14 @@ class PairwiseKernel:
         return cls(**config)
 
 
+def as_pairwise_kernels(value):
+    """The list of `PairwiseKernel` that the value is, whatever `PacCRF` takes as `kernels`."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not values:
+        raise ValueError("`kernels` must have at least one pairwise kernel. Received: []")
+    return [as_pairwise_kernel(value) for value in values]
+
+
 def as_pairwise_kernel(value):
     """A `PairwiseKernel`, or one from a dict of its arguments."""
     if isinstance(value, PairwiseKernel):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_pac.layers import PacCRF
-from keras_pac.layers.pairwise_kernel import as_pairwise_kernel
+from keras_pac.layers.pairwise_kernel import as_pairwise_kernels
 from keras_pac.models.with_pac_crf import scale_of_each
 from keras_pac.ops import checks, position_color_features
 
@@ -69,15 +69,14 @@ def refine(
     """
     probabilities, image = _check_arrays(probabilities, image)
     checks.positive_integer("tile", tile)
-    kernels = list(kernels) if isinstance(kernels, (list, tuple)) else [kernels]
-    kernels = [as_pairwise_kernel(kernel) for kernel in kernels]
-    takers = [i for i, kernel in enumerate(kernels) if kernel.takes_features]
-    scales = list(
-        zip(
-            scale_of_each("position_scale", position_scale, len(kernels), takers),
-            scale_of_each("color_scale", color_scale, len(kernels), takers),
-        )
-    )
+    kernels = as_pairwise_kernels(kernels)
+    positions = scale_of_each("position_scale", position_scale, kernels)
+    colors = scale_of_each("color_scale", color_scale, kernels)
+    scales = [
+        (position, color)
+        for kernel, position, color in zip(kernels, positions, colors)
+        if kernel.takes_features
+    ]
     crf = PacCRF(
         kernels,
         steps,

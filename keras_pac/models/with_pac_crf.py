@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_pac.layers import PacCRF, PacCRFLoose, PositionColorFeatures
-from keras_pac.layers.pairwise_kernel import as_pairwise_kernel
+from keras_pac.layers.pairwise_kernel import as_pairwise_kernels
 from keras_pac.models.resize_like import ResizeLike
 from keras_pac.ops import checks
 
@@ -67,17 +67,14 @@ def with_pac_crf(
     checks.boolean("loose", loose)
     checks.boolean("from_logits", from_logits)
     image_shape = _check_model(model)
-    kernels = list(kernels) if isinstance(kernels, (list, tuple)) else [kernels]
-    kernels = [as_pairwise_kernel(kernel) for kernel in kernels]
+    kernels = as_pairwise_kernels(kernels)
     crf = (PacCRFLoose if loose else PacCRF)(kernels, steps=steps, name="crf", **crf_arguments)
-    takers = [i for i, kernel in enumerate(kernels) if kernel.takes_features]
+    colors = scale_of_each("color_scale", color_scale, kernels)
+    positions = scale_of_each("position_scale", position_scale, kernels)
     features = [
         PositionColorFeatures(color, position, crf.data_format, name=f"features_{i}")
-        for i, color, position in zip(
-            takers,
-            scale_of_each("color_scale", color_scale, len(kernels), takers),
-            scale_of_each("position_scale", position_scale, len(kernels), takers),
-        )
+        for i, (kernel, color, position) in enumerate(zip(kernels, colors, positions))
+        if kernel.takes_features
     ]
 
     image = keras.Input(batch_shape=image_shape, dtype=model.inputs[0].dtype, name="image")
@@ -91,15 +88,15 @@ def with_pac_crf(
     return keras.Model(image, logits, name=f"{model.name}_with_crf")
 
 
-def scale_of_each(name, scale, count, takers):
-    """The scale of each kernel in `takers`, out of one number or one for each of all kernels."""
-    scales = list(scale) if isinstance(scale, (list, tuple)) else [scale] * count
-    if len(scales) != count:
+def scale_of_each(name, scale, kernels):
+    """The scale of each kernel, out of one number for all or a list."""
+    scales = list(scale) if isinstance(scale, (list, tuple)) else [scale] * len(kernels)
+    if len(scales) != len(kernels):
         raise ValueError(
-            f"`{name}` must be one number, or one for each of the {count} kernels. "
+            f"`{name}` must be one number, or one for each of the {len(kernels)} kernels. "
             f"Received: {name}={scale!r}"
         )
-    return [scales[i] for i in takers]
+    return scales
 
 
 def _check_model(model):

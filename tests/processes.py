@@ -23,6 +23,24 @@ def run_python(*arguments, path=(ROOT,), **environment):
     )
 
 
+def start_python(*arguments, **environment):
+    """Start `python arguments`, its output and errors in one stream of text."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process, timeout=200):
+    """Wait for a started process, which must succeed, and return its output."""
+    output, _ = process.communicate(timeout=timeout)
+    assert process.returncode == 0, output
+    return output
+
+
 def output_of(code, arguments=(), **options):
     """The standard output of a Python program; its error output if it fails."""
     process = run_python("-c", code, *map(str, arguments), **options)

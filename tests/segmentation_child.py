@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 
+from examples.files import IGNORED_LABEL
 from examples.segmentation import __main__, data
 from examples.training import checkpoints
 from tests.full_disk import full_on_call
@@ -28,7 +29,7 @@ def drawn_examples(count=5, first=0):
             label[top : top + 12, left : left + 12] = rng.integers(CLASSES)
         colors = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [120, 120, 120]])
         image = np.clip(colors[label] + rng.normal(0, 20, (*label.shape, 3)), 0, 255)
-        label[rng.random(label.shape) < 0.02] = data.IGNORE
+        label[rng.random(label.shape) < 0.02] = IGNORED_LABEL
         yield {
             "image": image.astype(np.uint8),
             "label": label[..., None],

@@ -1,13 +1,9 @@
 """The joint upsampling program, on drawn scenes that stand in for a data set."""
 
-import csv
 import json
-import os
 import pathlib
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import keras
@@ -26,6 +22,8 @@ from examples.training.errors import UserError
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite
 from tests.full_disk import full_on_call
 from tests.joint_upsampling_child import drawn_examples, open_drawn
+from tests.processes import finish, start_python
+from tests.run_logs import log_of
 
 TESTS = pathlib.Path(__file__).parent
 OPTIONS = (
@@ -45,24 +43,7 @@ def run_program(*arguments):
 
 
 def start_child(*arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, TESTS / "joint_upsampling_child.py", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(TESTS.parent), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(child, timeout=120):
-    output, _ = child.communicate(timeout=timeout)
-    assert child.returncode == 0, output
-    return output
-
-
-def log_of(folder):
-    with open(folder / "log.csv", newline="") as file:
-        return [row[:-1] for row in csv.reader(file)]  # without the seconds
+    return start_python(TESTS / "joint_upsampling_child.py", *arguments, **environment)
 
 
 def weights_of(folder):

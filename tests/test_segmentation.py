@@ -1,12 +1,8 @@
 """The segmentation program, on drawn images that stand in for a data set."""
 
-import csv
 import json
-import os
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import keras
@@ -21,6 +17,8 @@ from examples.segmentation import __main__, data, evaluate, metrics, networks, p
 from examples.training import checkpoints
 from examples.training.errors import UserError
 from keras_pac.models import FCN8s, PacJointUpsampleLite, fcn8s
+from tests.processes import finish, start_python
+from tests.run_logs import log_of
 from tests.segmentation_child import CLASSES, drawn_examples, open_drawn
 
 TESTS = pathlib.Path(__file__).parent
@@ -41,24 +39,7 @@ def run_program(*arguments):
 def start_child(full_disk, *runs):
     """A process that runs the program once for each list of arguments."""
     arguments = json.dumps([full_disk, *([str(a) for a in run] for run in runs)])
-    return subprocess.Popen(
-        [sys.executable, TESTS / "segmentation_child.py", arguments],
-        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(child, timeout=200):
-    output, _ = child.communicate(timeout=timeout)
-    assert child.returncode == 0, output
-    return output
-
-
-def log_of(folder):
-    with open(folder / "log.csv", newline="") as file:
-        return [row[:-1] for row in csv.reader(file)]  # without the seconds
+    return start_python(TESTS / "segmentation_child.py", arguments)
 
 
 def load(folder):

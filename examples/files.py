@@ -16,6 +16,7 @@ WRITTEN_UNKNOWN_FLOW = 1e10
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 TARGET_SUFFIXES = (".png", ".npy", ".flo")
 LABEL_SUFFIXES = (".png",)
+IGNORED_LABEL = 255  # of pixels that count neither in training nor in evaluation
 
 
 def read_image(path):

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from examples.datasets.pairing import config_name, find_pairs
-from examples.datasets.segmentation import IGNORE, example, features
-from examples.files import LABEL_SUFFIXES, read_image, read_label
+from examples.datasets.segmentation import example, features
+from examples.files import IGNORED_LABEL, LABEL_SUFFIXES, read_image, read_label
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -20,7 +20,7 @@ class LabelsConfig(tfds.core.BuilderConfig):
     ignore: int
 
 
-def labels_config(folder, images="images", labels="labels", ignore=IGNORE):
+def labels_config(folder, images="images", labels="labels", ignore=IGNORED_LABEL):
     """The configuration for a folder of images and labels.
 
     An image and its label have the same file name but for the suffix. If the folder has no such
@@ -65,7 +65,7 @@ class ImageFolderLabels(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, files):
         for name, image_path, label_path in files:
             label = read_label(label_path)
-            label = np.where(label == self.builder_config.ignore, np.uint8(IGNORE), label)
+            label = np.where(label == self.builder_config.ignore, np.uint8(IGNORED_LABEL), label)
             try:
                 yield name, example(name, read_image(image_path), label)
             except ValueError as error:

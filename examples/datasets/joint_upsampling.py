@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
+from examples.datasets.pairing import check_same_size
+
 
 def features(channels, size=(None, None)):
     """The features of a data set whose target has `channels` channels."""
@@ -19,9 +21,5 @@ def features(channels, size=(None, None)):
 
 def example(name, image, target):
     """One example; raises a ValueError if the image and the target have different sizes."""
-    if image.shape[:2] != target.shape[:2]:
-        raise ValueError(
-            f"{name}: the image and the target must have the same size. "
-            f"Received: image.shape={image.shape}, target.shape={target.shape}"
-        )
+    check_same_size(name, image, "target", target)
     return {"image": image, "target": target, "name": name}

@@ -6,6 +6,15 @@ import re
 from examples.files import IMAGE_SUFFIXES
 
 
+def check_same_size(name, image, what, other):
+    """Raise a ValueError if the image and what belongs to it have different sizes."""
+    if image.shape[:2] != other.shape[:2]:
+        raise ValueError(
+            f"{name}: the image and the {what} must have the same size. "
+            f"Received: image.shape={image.shape}, {what}.shape={other.shape}"
+        )
+
+
 def find_pairs(folder, images, targets, target_suffixes):
     """{split: [(name, image, target)]} of a folder; its files have one name but for the suffix.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-IGNORE = 255  # the label of pixels that count neither in training nor in evaluation
+from examples.datasets.pairing import check_same_size
 
 
 def features():
@@ -18,9 +18,5 @@ def features():
 
 def example(name, image, label):
     """One example; raises a ValueError if the image and the label have different sizes."""
-    if image.shape[:2] != label.shape[:2]:
-        raise ValueError(
-            f"{name}: the image and the label must have the same size. "
-            f"Received: image.shape={image.shape}, label.shape={label.shape}"
-        )
+    check_same_size(name, image, "label", label)
     return {"image": image, "label": np.asarray(label, np.uint8), "name": name}

@@ -1,15 +1,9 @@
 """The command line: `python -m examples.joint_upsampling {train,evaluate,predict} --help`."""
 
-import argparse
 import sys
 
-from examples.training.command_line import (
-    HelpFormatter,
-    make_repeatable,
-    natural,
-    positive,
-    run_program,
-)
+from examples.training import command_line
+from examples.training.command_line import natural, positive
 
 DESCRIPTION = """\
 Joint upsampling of depth or optical flow: a low-resolution target and a full-resolution image in,
@@ -26,20 +20,12 @@ mean squared error. `<command> --help` lists every option.
 
 
 def make_parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.joint_upsampling",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, add_options, purpose in (
-        ("train", add_train_options, "train a network"),
-        ("evaluate", add_evaluate_options, "measure the error of methods"),
-        ("predict", add_predict_options, "upsample one low-res target"),
-    ):
-        command = commands.add_parser(name, help=purpose, formatter_class=HelpFormatter)
-        add_options(command)
-    return parser
+    commands = {
+        "train": (add_train_options, "train a network"),
+        "evaluate": (add_evaluate_options, "measure the error of methods"),
+        "predict": (add_predict_options, "upsample one low-res target"),
+    }
+    return command_line.make_parser("examples.joint_upsampling", DESCRIPTION, commands)
 
 
 def add_data_options(parser, split):
@@ -232,24 +218,11 @@ def add_tile_option(parser):
 
 
 def main(arguments=None):
-    run_program(run, make_parser().parse_args(arguments))
+    command_line.run_program(run, make_parser().parse_args(arguments))
 
 
 def run(args):
-    # The commands are imported here, so that --help is there at once.
-    if args.command == "train":
-        from examples.joint_upsampling.train import train
-
-        make_repeatable()
-        print(f"trained: {train(args)}")
-    elif args.command == "evaluate":
-        from examples.joint_upsampling.evaluate import evaluate
-
-        evaluate(args)
-    else:
-        from examples.joint_upsampling.predict import predict
-
-        predict(args)
+    command_line.run_command("examples.joint_upsampling", args)
 
 
 if __name__ == "__main__":

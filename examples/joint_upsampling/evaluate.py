@@ -1,11 +1,9 @@
 """How large the error of every method is, image by image."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from examples import files
 from examples.evaluation import (
     epe,
     fill_unknown,
@@ -17,8 +15,8 @@ from examples.evaluation import (
 )
 from examples.joint_upsampling import data, pictures
 from examples.joint_upsampling.networks import load_network, tile_size
-from examples.training.checkpoints import clear_about_full_disk
 from examples.training.errors import UserError
+from examples.training.reports import write_report
 from keras_pac.models import JointBilateralUpsample
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -53,10 +51,7 @@ def evaluate(args):
     report = make_report(args, metric, low_res, errors)
     print_table(report)
     if args.json:
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        with clear_about_full_disk(f"{args.json} was not written."):
-            with files.atomic_write(args.json) as file:
-                file.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
+        write_report(args.json, report)
     return report
 
 

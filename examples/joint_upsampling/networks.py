@@ -1,10 +1,7 @@
 """The networks that can be trained, and where their weights start."""
 
-import zipfile
-
-import keras
-
 from examples.initial_weights import start_as_interpolation
+from examples.training.checkpoints import read_network
 from examples.training.errors import UserError
 from keras_pac.models import DJIF, PacJointUpsample, PacJointUpsampleLite
 
@@ -39,11 +36,7 @@ def make_network(name, factor, precision="float32", initial_weights="random"):
 
 def load_network(path):
     """The network in a .keras file; it must know its `factor`, as those of keras_pac.models do."""
-    try:
-        network = keras.models.load_model(path, compile=False)
-    # Keras raises whatever comes up in a broken file.
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no trained network that can be read: {error}") from error
+    network = read_network(path)
     if not isinstance(getattr(network, "factor", None), int):
         raise UserError(f"{path} is no joint upsampling network: it has no factor")
     return network

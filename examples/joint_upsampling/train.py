@@ -1,7 +1,6 @@
 """The training loop: the same steps whether it is stopped and resumed or not."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from examples.joint_upsampling import data
@@ -9,7 +8,7 @@ from examples.joint_upsampling.evaluate import mean_error
 from examples.joint_upsampling.networks import make_network
 from examples.training.checkpoints import clear_about_full_disk
 from examples.training.errors import UserError
-from examples.training.run_folder import RunFolder
+from examples.training.run_folder import RunFolder, mean_loss
 
 COLUMNS = ("epoch", "learning_rate", "loss", "rmse", "validation")
 
@@ -27,7 +26,7 @@ def train(args):
         data.open_dataset(args, data.split_or_default(args)), in_file=args.cache == "file"
     )
     if args.validation is not None:  # a wrong name should not show up at the end
-        next(data.open_dataset(args, args.validation))
+        next(data.open_dataset(args, args.validation), None)
     sampler = data.Sampler(
         images, args.factor, args.low_res, args.crop, args.flips, args.color_jitter, args.seed
     )
@@ -151,12 +150,8 @@ def run_steps(run, strategy, network, optimizer, sampler):
         losses.append(step(batch))
         run.step += 1
         if run.step % args.save_every == 0 or run.step == run.steps:
-            loss = float(np.mean([float(value) for value in losses]))
-            if not np.isfinite(loss):
-                raise UserError(
-                    f"The loss is {loss} before step {run.step}; the last checkpoint is from "
-                    "before that. Try a smaller --learning-rate or --clip-norm 0.2"
-                )
+            advice = "Try a smaller --learning-rate or --clip-norm 0.2"
+            loss = mean_loss(losses, run.step, advice)
             run.report_and_save(loss, optimizer, len(sampler.images))
             losses.clear()
             bar.update(run.step, [("loss", loss)])

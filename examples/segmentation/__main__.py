@@ -1,15 +1,9 @@
 """The command line: `python -m examples.segmentation {train,evaluate,predict} --help`."""
 
-import argparse
 import sys
 
-from examples.training.command_line import (
-    HelpFormatter,
-    make_repeatable,
-    natural,
-    positive,
-    run_program,
-)
+from examples.training import command_line
+from examples.training.command_line import natural, positive
 
 DESCRIPTION = """\
 Semantic segmentation: an image in, a label for every pixel out; with a PAC-CRF behind a network,
@@ -29,20 +23,12 @@ Su et al. (CVPR 2019) start from a trained network, train the CRF alone, then al
 
 
 def make_parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.segmentation",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, add_options, purpose in (
-        ("train", add_train_options, "train a network"),
-        ("evaluate", add_evaluate_options, "measure how good networks are"),
-        ("predict", add_predict_options, "label the pixels of images"),
-    ):
-        command = commands.add_parser(name, help=purpose, formatter_class=HelpFormatter)
-        add_options(command)
-    return parser
+    commands = {
+        "train": (add_train_options, "train a network"),
+        "evaluate": (add_evaluate_options, "measure how good networks are"),
+        "predict": (add_predict_options, "label the pixels of images"),
+    }
+    return command_line.make_parser("examples.segmentation", DESCRIPTION, commands)
 
 
 def add_data_options(parser, split):
@@ -208,24 +194,11 @@ def add_palette_option(parser):
 
 
 def main(arguments=None):
-    run_program(run, make_parser().parse_args(arguments))
+    command_line.run_program(run, make_parser().parse_args(arguments))
 
 
 def run(args):
-    # The commands are imported here, so that --help is there at once.
-    if args.command == "train":
-        from examples.segmentation.train import train
-
-        make_repeatable()
-        print(f"trained: {train(args)}")
-    elif args.command == "evaluate":
-        from examples.segmentation.evaluate import evaluate
-
-        evaluate(args)
-    else:
-        from examples.segmentation.predict import predict
-
-        predict(args)
+    command_line.run_command("examples.segmentation", args)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
+from examples.files import IGNORED_LABEL
 from examples.training.errors import UserError
 from examples.training.storage import storage
-
-IGNORE = 255
 
 
 def open_dataset(args, split, classes):
@@ -35,12 +34,12 @@ def checked(examples, classes):
     try:
         for example in examples:
             label, name = example["label"][..., 0], example["name"].decode()
-            wrong = np.unique(label[(label >= classes) & (label != IGNORE)])
+            wrong = np.unique(label[(label >= classes) & (label != IGNORED_LABEL)])
             if wrong.size:
                 raise UserError(
                     f"{name}: its label has the values {', '.join(map(str, wrong))}, but there "
-                    f"are {classes} classes, 0 to {classes - 1}, and {IGNORE} for ignored pixels. "
-                    "Give --classes, or the number of ignored pixels as --ignore"
+                    f"are {classes} classes, 0 to {classes - 1}, and {IGNORED_LABEL} for ignored "
+                    "pixels. Give --classes, or the number of ignored pixels as --ignore"
                 )
             yield {"image": example["image"], "label": label, "name": name}
     except tf.errors.OpError as error:
@@ -71,7 +70,7 @@ def read_images(examples, in_file=False):
             kept.append(keep(example[key]))
     if not images.names:
         raise UserError("The data set has no examples")
-    if all((label == IGNORE).all() for label in images.labels):
+    if all((label == IGNORED_LABEL).all() for label in images.labels):
         raise UserError("The data set has no pixel that counts: all labels are ignored")
     return images
 
@@ -123,7 +122,7 @@ def batches(sampler, batch_size, first_step, steps):
     options.deterministic = True
     numbers = tf.data.Dataset.range(first_step * batch_size, steps * batch_size)
     examples = numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE)
-    padding = np.uint8(0), np.uint8(IGNORE)
+    padding = np.uint8(0), np.uint8(IGNORED_LABEL)
     dataset = examples.padded_batch(
         batch_size, ((size, size, 3), (size, size)), padding, drop_remainder=True
     )

@@ -1,19 +1,17 @@
 """How good trained networks are."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 from keras import ops
 
-from examples import files
 from examples.segmentation import data
 from examples.segmentation.metrics import confusion_matrix, scores
 from examples.segmentation.networks import count_classes, load_network
 from examples.segmentation.palettes import PALETTES, class_names
 from examples.segmentation.pictures import save_comparison
-from examples.training.checkpoints import clear_about_full_disk
 from examples.training.errors import UserError
+from examples.training.reports import write_report
 
 
 def evaluate(args):
@@ -41,10 +39,7 @@ def evaluate(args):
     report = make_report(args, confusions, images, count)
     print_table(report)
     if args.json:
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        with clear_about_full_disk(f"{args.json} was not written."):
-            with files.atomic_write(args.json) as file:
-                file.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
+        write_report(args.json, report)
     return report
 
 

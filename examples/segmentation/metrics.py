@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from examples.segmentation.data import IGNORE
+from examples.files import IGNORED_LABEL
 
 
 def confusion_matrix(truth, prediction, classes):
@@ -10,7 +10,7 @@ def confusion_matrix(truth, prediction, classes):
 
     Pixels whose truth is the ignored label are left out. Matrices of several images add up.
     """
-    counted = truth != IGNORE
+    counted = truth != IGNORED_LABEL
     pairs = truth[counted].astype(np.int64) * classes + prediction[counted]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 

@@ -1,11 +1,11 @@
 """The networks that can be trained: a small one, FCN-8s, and what PAC makes of a trained one."""
 
 import json
-import zipfile
 
 import keras
 from keras import layers, ops
 
+from examples.training.checkpoints import read_network
 from examples.training.errors import UserError
 from keras_pac import models
 from keras_pac.models.resize_like import ResizeLike
@@ -92,11 +92,7 @@ def fcn8s(classes, padding, weights):
 
 def load_network(path):
     """The network in a .keras file: it must take one image and return logits of its size."""
-    try:
-        network = keras.models.load_model(path, compile=False)
-    # Keras raises whatever comes up in a broken file.
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no trained network that can be read: {error}") from error
+    network = read_network(path)
     # A subclassed model has no such attributes.
     tensors = [
         tensor for name in ("inputs", "outputs") for tensor in getattr(network, name, None) or []

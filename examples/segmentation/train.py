@@ -5,9 +5,9 @@ import zlib
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from examples.files import IGNORED_LABEL
 from examples.segmentation import data
 from examples.segmentation.evaluate import measure
 from examples.segmentation.metrics import scores
@@ -20,7 +20,7 @@ from examples.segmentation.networks import (
 )
 from examples.training.checkpoints import clear_about_full_disk
 from examples.training.errors import UserError
-from examples.training.run_folder import RunFolder
+from examples.training.run_folder import RunFolder, mean_loss
 
 COLUMNS = ("epoch", "learning_rate", "loss", "mean_iou")
 
@@ -45,7 +45,7 @@ def train(args):
         data.open_dataset(args, args.split, classes), in_file=args.cache == "file"
     )
     if args.validation is not None:  # a wrong name should not show up at the end
-        next(data.open_dataset(args, args.validation, classes))
+        next(data.open_dataset(args, args.validation, classes), None)
     sampler = data.Sampler(images, args.crop, args.flips, args.seed)
     stages = make_stages(args, network, crf_variables)
     optimizer_variables = [v for stage in stages for v in stage.optimizer.variables]
@@ -137,7 +137,7 @@ def run_settings(args, images):
 
 def pixel_loss(logits, labels):
     """Mean cross-entropy over the pixels that are not ignored; 0 where there are none."""
-    counted = labels != data.IGNORE
+    counted = labels != IGNORED_LABEL
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         tf.where(counted, tf.cast(labels, tf.int32), 0), tf.cast(logits, tf.float32)
     )
@@ -180,12 +180,7 @@ class Run:
             losses.append(step(images, labels))
             self.step += 1
             if self.step % args.save_every == 0 or self.step == stage.last_step:
-                loss = float(np.mean([float(value) for value in losses]))
-                if not np.isfinite(loss):
-                    raise UserError(
-                        f"The loss is {loss} before step {self.step}; the last checkpoint is from "
-                        "before that. Try a smaller --learning-rate"
-                    )
+                loss = mean_loss(losses, self.step, "Try a smaller --learning-rate")
                 self._report_and_save(loss, stage, len(sampler.images), self.step == last)
                 losses.clear()
                 bar.update(self.step, [("loss", loss)])

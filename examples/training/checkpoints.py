@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from examples.files import atomic_write
@@ -85,6 +86,15 @@ def save_network(path, network):
         network.save(temporary)
         with atomic_write(path) as file:
             file.write(temporary.read_bytes())
+
+
+def read_network(path):
+    """The network in a .keras file."""
+    try:
+        return keras.models.load_model(path, compile=False)
+    # Keras raises whatever comes up in a broken file.
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no trained network that can be read: {error}") from error
 
 
 def stale_files(folder):

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import importlib
 import os
 
 from examples.training.errors import UserError
@@ -13,6 +14,30 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action):
         without = action.default in (None, [], False, True)
         return action.help if without else super()._get_help_string(action)
+
+
+def make_parser(program, description, commands):
+    """The parser of `python -m program`; `commands` are {name: (add_options, purpose)}."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (add_options, purpose) in commands.items():
+        add_options(subparsers.add_parser(name, help=purpose, formatter_class=HelpFormatter))
+    return parser
+
+
+def run_command(program, args):
+    """Call the function of the command, which its module has the name of."""
+    # It is imported here, so that --help is there at once.
+    command = importlib.import_module(f"{program}.{args.command}")
+    if args.command == "train":
+        make_repeatable()
+        print(f"trained: {command.train(args)}")
+    else:
+        getattr(command, args.command)(args)
 
 
 def natural(text):

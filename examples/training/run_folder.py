@@ -5,6 +5,7 @@ import io
 import time
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from examples import files
@@ -74,6 +75,17 @@ class RunFolder:
         checkpoints.save_network(self.network, network)
         arrays = [variable.numpy() for variable in variables]
         checkpoints.save_checkpoint(self.checkpoint, checkpoints.Checkpoint(step, settings, arrays))
+
+
+def mean_loss(losses, step, advice):
+    """The mean of the losses up to `step`, which must be a number."""
+    loss = float(np.mean([float(value) for value in losses]))
+    if not np.isfinite(loss):
+        raise UserError(
+            f"The loss is {loss} before step {step}; the last checkpoint is from before that. "
+            f"{advice}"
+        )
+    return loss
 
 
 def _write_scalar(name, value):

@@ -14,7 +14,7 @@ from small_datasets import make_labels, save_image
 
 from examples import datasets, files
 from examples.segmentation import __main__, data, evaluate, metrics, networks, palettes, train
-from examples.training import checkpoints
+from examples.training import checkpoints, command_line
 from examples.training.errors import UserError
 from keras_pac.models import FCN8s, PacJointUpsampleLite, fcn8s
 from tests.processes import finish, start_python
@@ -263,14 +263,16 @@ def test_a_training_learns_and_writes_its_logs_and_its_network(base, drawn):
     assert report["mean_iou"] == pytest.approx(float(log[2][4]), abs=1e-6)
 
 
-def test_another_run_is_refused(base, drawn):
+def test_another_run_is_refused(base, drawn, capsys):
     options = [*OPTIONS, *NEW, "--steps", 20, "--save-every", 10, "--out", base]
     with pytest.raises(UserError, match="--resume"):
         run_program(*options)
     with pytest.raises(UserError, match="learning_rate is 0.01 there and 0.001 here"):
         run_program(*options, "--resume")
     written = (base / "network.keras").stat().st_mtime_ns
-    run_program(*options, "--learning-rate", 0.01, "--resume")  # nothing is left to do
+    capsys.readouterr()
+    run_program(*options, "--learning-rate", 0.01, "--resume")
+    assert "all 20 steps are done" in capsys.readouterr().out
     assert (base / "network.keras").stat().st_mtime_ns == written
 
 
@@ -332,6 +334,11 @@ def test_swapped_layers_start_as_they_were(base, tmp_path):
         (["--weights", "imagenet"], "--weights is for --network FCN8s"),
         (["--crf-steps-alone", 3], "--crf-steps-alone needs --crf"),
         (["--crf", '{"blur": 0}'], "--crf: .*blur"),
+        (["--validate-every", 100], "--validate-every needs --validation"),
+        (
+            ["--validation", "val", "--validate-every", 150],
+            "--validate-every 150 must be a multiple of --save-every 100",
+        ),
     ],
 )
 def test_what_does_not_fit_the_trained_network(base, drawn, tmp_path, change, message):
@@ -404,6 +411,20 @@ def test_bad_files_stop_the_program_before_training(tmp_path, damage, message):
     with pytest.raises(UserError, match=message):
         run_program("train", *options, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_path_that_cannot_be_written_is_told(base, drawn, tmp_path, monkeypatch):
+    """The whole program, as the errors of the system are told at its end."""
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(command_line, "make_repeatable", lambda: None)
+    training = [*OPTIONS, *NEW, "--steps", "1", "--out", str(file)]
+    with pytest.raises(SystemExit, match="^error: .*file: "):
+        command_line.run_program(__main__.run, __main__.make_parser().parse_args(training))
+    evaluation = ["evaluate", "--data", "drawn", "--weights", str(base / "network.keras")]
+    arguments = __main__.make_parser().parse_args([*evaluation, "--json", str(tmp_path)])
+    with pytest.raises(SystemExit, match="^error: .*: Is a directory"):
+        command_line.run_program(__main__.run, arguments)
 
 
 def test_a_data_set_without_labels_is_refused(monkeypatch):

@@ -8,13 +8,14 @@ from examples.joint_upsampling.evaluate import mean_error
 from examples.joint_upsampling.networks import make_network
 from examples.training.checkpoints import clear_about_full_disk
 from examples.training.errors import UserError
-from examples.training.run_folder import RunFolder, mean_loss
+from examples.training.run_folder import RunFolder, check_validation, mean_loss, steps_left
 
 COLUMNS = ("epoch", "learning_rate", "loss", "rmse", "validation")
 
 
 def train(args):
     """Run or resume the training that `args` describe; returns the path of the trained network."""
+    check_validation(args)
     folder = RunFolder(args.out, COLUMNS, args.resume)
     strategy = make_strategy(args.devices, args.workers)
     if args.batch_size % strategy.num_replicas_in_sync:
@@ -45,7 +46,7 @@ def train(args):
     run = Run(args, network, variables, settings, steps, folder, first_step, is_chief)
     print(
         f"{args.network} ×{args.factor}, {network.count_params():,} weights, {len(images)} images, "
-        f"steps {first_step + 1} to {steps}, {strategy.num_replicas_in_sync} device(s)"
+        f"{steps_left(first_step, steps)}, {strategy.num_replicas_in_sync} device(s)"
     )
     if first_step < steps:
         with clear_about_full_disk(

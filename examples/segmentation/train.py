@@ -20,7 +20,7 @@ from examples.segmentation.networks import (
 )
 from examples.training.checkpoints import clear_about_full_disk
 from examples.training.errors import UserError
-from examples.training.run_folder import RunFolder, mean_loss
+from examples.training.run_folder import RunFolder, check_validation, mean_loss, steps_left
 
 COLUMNS = ("epoch", "learning_rate", "loss", "mean_iou")
 
@@ -37,6 +37,7 @@ class Stage:
 
 def train(args):
     """Run or resume the training that `args` describe; returns the path of the trained network."""
+    check_validation(args)
     folder = RunFolder(args.out, COLUMNS, args.resume)
     keras.utils.set_random_seed(args.seed)
     network, crf_variables = build_network(args)
@@ -59,7 +60,7 @@ def train(args):
     last = stages[-1].last_step
     print(
         f"{network.name}, {network.count_params():,} weights, {classes} classes, "
-        f"{len(images)} images, steps {run.step + 1} to {last}"
+        f"{len(images)} images, {steps_left(run.step, last)}"
     )
     if run.step < last:
         with clear_about_full_disk(

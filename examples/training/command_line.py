@@ -34,7 +34,6 @@ def run_command(program, args):
     # It is imported here, so that --help is there at once.
     command = importlib.import_module(f"{program}.{args.command}")
     if args.command == "train":
-        make_repeatable()
         print(f"trained: {command.train(args)}")
     else:
         getattr(command, args.command)(args)
@@ -59,13 +58,17 @@ def run_program(run, args):
     """Call `run(args)`; what the person can put right ends it with a message, no traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
+        if args.command == "train":
+            make_repeatable()
         run(args)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            raise SystemExit(f"error: No space is left on the disk: {error}") from None
+        if error.filename is None:
             raise
-        raise SystemExit(f"error: No space is left on the disk: {error}") from None
+        raise SystemExit(f"error: {error.filename}: {error.strerror}") from None
     except KeyboardInterrupt:
         message = "stopped; a training goes on from its last checkpoint with --resume"
         raise SystemExit(message) from None

@@ -93,7 +93,7 @@ def add_train_options(parser):
         "--color-scale",
         type=float,
         nargs="+",
-        default=[30.0],
+        default=[15.0],
         metavar="X",
         help="how different the colours (0 to 255) of like pixels are, at first; one for all "
         "kernels or one for each",

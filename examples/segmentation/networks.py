@@ -12,14 +12,16 @@ from keras_pac.models.resize_like import ResizeLike
 
 # All of them take RGB images of 0 to 255 and return logits.
 NETWORKS = ("small", "FCN8s")
-# A window of 5 x 5 pixels that are `dilation_rate` pixels (of the image or of its cells) apart.
+# A window of 5 x 5 pixels that are `dilation_rate` pixels apart. With larger weights the 24
+# neighbours drown at first what the network has learned.
+WINDOW = {"kernel_size": 5, "dilation_rate": 16, "weight": 0.1}
 CRFS = {
-    "potts": [{"kernel_size": 5, "compatibility": "potts", "dilation_rate": 16}],
-    "2d": [{"kernel_size": 5, "compatibility": "2d", "dilation_rate": 16}],
-    "4d": [{"kernel_size": 5, "compatibility": "4d", "dilation_rate": 16}],
+    "potts": [{**WINDOW, "compatibility": "potts"}],
+    "2d": [{**WINDOW, "compatibility": "2d"}],
+    "4d": [{**WINDOW, "compatibility": "4d"}],
     "two": [
-        {"kernel_size": 5, "compatibility": "4d", "dilation_rate": 16},
-        {"kernel_size": 5, "compatibility": "4d", "dilation_rate": 64},
+        {**WINDOW, "compatibility": "4d", "weight": 0.05},
+        {**WINDOW, "compatibility": "4d", "weight": 0.05, "dilation_rate": 64},
     ],
 }
 

@@ -313,6 +313,7 @@ def test_a_training_starts_where_another_ended(short_run):
         make_network("DJIF", 8, initial_weights="bilinear")
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
     options = [*OPTIONS, "--steps", 30, "--save-every", 3]
     finish(start_child(*options, "--out", tmp_path / "whole"))

@@ -173,10 +173,8 @@ np.save("y.npy", model.serve([batch["target"], batch["guide"]]))
 """
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name == "lite" else pytest.param(name, marks=pytest.mark.slow) for name in MAKE],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAKE)
 def test_export_and_reload_without_keras_pac(name, tmp_path):
     model = MAKE[name]()
     # Reloaded, never called: neither the size nor the number of channels is fixed by anything.

@@ -34,6 +34,16 @@ def test_the_new_model_predicts_as_the_old_one(rng, copy):
     assert not any(isinstance(layer, PacConv2D) for layer in model.layers)
 
 
+def test_a_layer_that_is_called_twice(rng):
+    inputs = keras.Input((None, None, 3))
+    twice = keras.layers.Conv2D(3, 3, padding="same", name="twice")
+    early = keras.layers.Conv2D(3, 3, name="early")(inputs)
+    model = keras.Model(inputs, twice(keras.layers.MaxPooling2D()(twice(early))))
+    new = swap_conv2d(model, ["twice"], "early")
+    x = images(rng)
+    assert_close(new(x), model(x), "float32")
+
+
 def test_a_large_scale_uses_the_guide(rng):
     model, x = small_network(), images(rng)
     new = swap_conv2d(model, ["strided"], "early", scale=10.0)
@@ -124,6 +134,13 @@ def test_every_layer_that_can_not_be_swapped_is_named():
     ):
         assert part in str(error.value)
     assert "'fine'" not in str(error.value)
+
+
+def test_an_input_is_no_guide():
+    inputs = keras.Input((8, 8, 3), name="photo")
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 3, name="conv")(inputs))
+    with pytest.raises(ValueError, match="'photo' is an input, not the output of a layer"):
+        swap_conv2d(model, ["conv"], "photo")
 
 
 def test_a_guide_that_comes_too_late():

@@ -51,6 +51,10 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
     names = [layer_names] if isinstance(layer_names, str) else list(layer_names)
     _check(model, names, guide)
     swapped = {name: _pac_layer(model.get_layer(name)) for name in names}
+    resizes = {  # a layer that is called twice resizes the guide twice
+        name: ResizeLike(layer.data_format, scale, name=f"{name}_guide", dtype=layer.dtype_policy)
+        for name, layer in swapped.items()
+    }
     copies, guides = {}, {}
     guide_layer = model.get_layer(guide)
 
@@ -75,10 +79,7 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
                     f"The guide must come before the layers that it guides. Received: {guide!r} "
                     f"for {layer.name!r}"
                 )
-            resize = ResizeLike(
-                layer.data_format, scale, name=f"{layer.name}_guide", dtype=layer.dtype_policy
-            )
-            return layer([args[0], resize([guides["guide"], args[0]])])
+            return layer([args[0], resizes[layer.name]([guides["guide"], args[0]])])
         outputs = layer(*args, **kwargs)
         if layer.name == guide_layer.name:
             guides["guide"] = outputs
@@ -102,6 +103,8 @@ def _check(model, names, guide):
     ]
     if guide not in layers:
         problems.append(f"the guide {guide!r} is no layer of the model itself")
+    elif isinstance(layers[guide], keras.layers.InputLayer):
+        problems.append(f"the guide {guide!r} is an input, not the output of a layer")
     elif len(getattr(layers[guide].output, "shape", ())) != 4:
         problems.append(f"the guide {guide!r} has no image as its output")
     if not names:

@@ -181,6 +181,10 @@ WRONG = {
         lambda: PairwiseKernel(spatial_filter=False), None, '"2d" and "potts"', "'4d'"
     ),
     "unknown output": (lambda: PacCRF({}, output="probs"), None, "one of", "output='probs'"),
+    "weight no number": (lambda: PairwiseKernel(weight=float("nan")), None, "finite", "weight=nan"),
+    "endless weight": (
+        lambda: PacCRF({}, unary_weight=float("inf")), None, "finite", "unary_weight=inf"
+    ),
     "no features": (lambda: PacCRF({}), [SHAPE], "features", "0"),
     "too many features": (lambda: PacCRF({}), [SHAPE, OTHER, OTHER], "one for each", "2"),
     "features of another size": (lambda: PacCRF({}), [SHAPE, (1, 8, 8, 3)], "fit", "(1, 8, 8, 3)"),
@@ -200,6 +204,14 @@ def test_bad_input_is_named(name):
         layer = make()
         layer([tf.zeros(shape) for shape in shapes])
     assert rule in str(error.value) and received in str(error.value)
+
+
+def test_inputs_that_are_no_list_of_tensors():
+    with pytest.raises(ValueError, match="list of tensors. Received: dict"):
+        PacCRF({})({"unary": tf.zeros(SHAPE), "features": tf.zeros(OTHER)})
+    kernel = tf.zeros((*SHAPE[:3], 9))
+    with pytest.raises(ValueError, match="must be a list of 1.*Received: shape"):
+        PacCRF({})(tf.zeros(SHAPE), adapting_kernels=kernel)
 
 
 def test_other_channels_than_built_for(rng):

@@ -333,6 +333,8 @@ def test_swapped_layers_start_as_they_were(base, tmp_path):
         (["--swap", "conv9", "--guide", "conv1_1"], "--swap: .*'conv9' is no layer of the model"),
         (["--weights", "imagenet"], "--weights is for --network FCN8s"),
         (["--crf-steps-alone", 3], "--crf-steps-alone needs --crf"),
+        (["--loose"], "--loose needs --crf"),
+        (["--crf", ""], "one of potts.* Received: "),
         (["--crf", '{"blur": 0}'], "--crf: .*blur"),
         (["--validate-every", 100], "--validate-every needs --validation"),
         (
@@ -413,13 +415,51 @@ def test_bad_files_stop_the_program_before_training(tmp_path, damage, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        ([0, 1, 9], "2: its label has the values 9"),
+        ([255, 255, 255], "The split val has no pixel that counts"),
+    ],
+)
+def test_a_validation_split_is_read_before_training(drawn, monkeypatch, tmp_path, labels, message):
+    def open_split(args, split, classes):
+        if split != "val":
+            return open_drawn(args, split, classes)
+        image = np.zeros((8, 9, 3), np.uint8)
+        return data.checked(
+            (
+                {"image": image, "label": np.full((8, 9, 1), label, np.uint8), "name": b"%d" % i}
+                for i, label in enumerate(labels)
+            ),
+            classes,
+        )
+
+    monkeypatch.setattr(data, "open_dataset", open_split)
+    with pytest.raises(UserError, match=message):
+        run_program(*OPTIONS, *NEW, "--steps", 1, "--validation", "val", "--out", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_logits_must_have_the_size_of_the_image(drawn, tmp_path):
+    image = keras.Input((None, None, 3))
+    logits = keras.layers.Conv2D(CLASSES, 3, strides=2, padding="same")(image)
+    keras.Model(image, logits).save(tmp_path / "small.keras")
+    options = [*OPTIONS, "--start", tmp_path / "small.keras", "--steps", 1, "--out", tmp_path / "a"]
+    with pytest.raises(UserError, match=r"For \[33, 50\] they have \[17, 25\]"):
+        run_program(*options)
+    with pytest.raises(UserError, match="must have the size of the image"):
+        run_program("evaluate", "--data", "drawn", "--weights", tmp_path / "small.keras")
+    run_program(*options, "--crf", "potts")  # which resizes them
+
+
 def test_a_path_that_cannot_be_written_is_told(base, drawn, tmp_path, monkeypatch):
     """The whole program, as the errors of the system are told at its end."""
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setattr(command_line, "make_repeatable", lambda: None)
-    training = [*OPTIONS, *NEW, "--steps", "1", "--out", str(file)]
-    with pytest.raises(SystemExit, match="^error: .*file: "):
+    training = [*OPTIONS, *NEW, "--steps", "1", "--out", str(file / "run")]
+    with pytest.raises(SystemExit, match="^error: .*file/run: Not a directory"):
         command_line.run_program(__main__.run, __main__.make_parser().parse_args(training))
     evaluation = ["evaluate", "--data", "drawn", "--weights", str(base / "network.keras")]
     arguments = __main__.make_parser().parse_args([*evaluation, "--json", str(tmp_path)])
@@ -513,6 +553,8 @@ def test_prediction_names_what_it_cannot_read(tiny, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no PNG")
     with pytest.raises(UserError, match="bad.png"):
         run_program(*command, "--images", tmp_path / "bad.png")
+    with pytest.raises(UserError, match="nowhere.png: there is no such file"):
+        run_program(*command, "--images", tmp_path / "nowhere.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty has no images"):
         run_program(*command, "--images", tmp_path / "empty")

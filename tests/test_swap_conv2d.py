@@ -136,11 +136,41 @@ def test_every_layer_that_can_not_be_swapped_is_named():
     assert "'fine'" not in str(error.value)
 
 
-def test_an_input_is_no_guide():
-    inputs = keras.Input((8, 8, 3), name="photo")
-    model = keras.Model(inputs, keras.layers.Conv2D(2, 3, name="conv")(inputs))
-    with pytest.raises(ValueError, match="'photo' is an input, not the output of a layer"):
-        swap_conv2d(model, ["conv"], "photo")
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_an_input_as_guide(dtype, rng):
+    inputs = keras.Input((9, 8, 3), name="photo", dtype=dtype)
+    x = keras.layers.Rescaling(1 / 255)(inputs) + 0.5  # also an operation that is no layer
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 3, name="conv")(x))
+    photo = rng.integers(0, 256, (2, 9, 8, 3)).astype(dtype)
+    for copy in (False, True):
+        new = swap_conv2d(model, ["conv"], "photo", copy=copy)
+        old = np.asarray(model(photo))
+        # The distance of two colours is at most 255 * sqrt(3) * 1e-4.
+        np.testing.assert_allclose(new(photo), old, atol=2e-3 * np.abs(old).max())
+    guided = swap_conv2d(model, ["conv"], "photo", scale=0.01)
+    assert np.abs(np.asarray(guided(photo)) - np.asarray(model(photo))).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    "names, guide, options, message",
+    [
+        (None, "early", {}, "names of layers.*None"),
+        ([None], "early", {}, "names of layers.*None"),
+        (["dilated", "strided"], "strided", {}, "'strided' is itself one of the layers"),
+        (["strided"], "early", {"scale": None}, "`scale` must be a finite number"),
+        (["strided"], "early", {"scale": [1.0]}, "`scale` must be a finite number"),
+    ],
+)
+def test_wrong_arguments(names, guide, options, message):
+    with pytest.raises(ValueError, match=message):
+        swap_conv2d(small_network(), names, guide, **options)
+
+
+def test_a_layer_with_lora_is_named():
+    model = small_network()
+    model.get_layer("strided").enable_lora(2)
+    with pytest.raises(ValueError, match="'strided' has LoRA enabled"):
+        swap_conv2d(model, ["strided"], "early")
 
 
 def test_a_guide_that_comes_too_late():

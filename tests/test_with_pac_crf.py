@@ -7,7 +7,7 @@ import tensorflow as tf
 from tolerances import assert_close
 
 from examples.evaluation import interpolate
-from keras_pac import PacCRFLoose
+from keras_pac import PacCRF, PacCRFLoose
 from keras_pac.layers import PositionColorFeatures
 from keras_pac.models import refine, with_pac_crf
 
@@ -101,6 +101,27 @@ def test_position_color_features_channels_first(rng):
     first = PositionColorFeatures(20, 5.0, "channels_first")
     assert_close(last(x), scaled_features(x, 20, 5), "float32")
     assert_close(first(x.transpose(0, 3, 1, 2)), np.transpose(last(x), (0, 3, 1, 2)), "float32")
+
+
+@pytest.mark.parametrize(
+    "scales",
+    [
+        {"color_scale": None},
+        {"color_scale": [[3]]},
+        {"color_scale": float("nan")},
+        {"color_scale": 3, "position_scale": [[3]]},
+        {"color_scale": 3, "position_scale": True},
+        {"color_scale": 3, "position_scale": np.array([3.0])},
+    ],
+)
+def test_scales_must_be_positive_numbers(scales):
+    with pytest.raises(ValueError, match="must be a finite number.*Received: "):
+        with_pac_crf(network(), POTTS, **scales)
+
+
+def test_the_name_of_the_crf():
+    model = with_pac_crf(network(), POTTS, color_scale=20, name="mine")
+    assert type(model.get_layer("mine")) is PacCRF
 
 
 def mean_field(probabilities, features, weight, dilation, steps):

@@ -3,7 +3,7 @@
 import sys
 
 from examples.training import command_line
-from examples.training.command_line import natural, positive
+from examples.training.command_line import natural, positive, positive_number
 
 DESCRIPTION = """\
 Joint upsampling of depth or optical flow: a low-resolution target and a full-resolution image in,
@@ -108,7 +108,7 @@ def add_train_options(parser):
         metavar="N",
         help="height and width of the random crops",
     )
-    add("--learning-rate", type=float, default=1e-4, help="of Adam, at its largest")
+    add("--learning-rate", type=positive_number, default=1e-4, help="of Adam, at its largest")
     add(
         "--schedule",
         choices=("steps", "cosine"),

@@ -3,7 +3,7 @@
 import sys
 
 from examples.training import command_line
-from examples.training.command_line import natural, positive
+from examples.training.command_line import natural, positive, positive_number
 
 DESCRIPTION = """\
 Semantic segmentation: an image in, a label for every pixel out; with a PAC-CRF behind a network,
@@ -128,8 +128,13 @@ def add_train_options(parser):
     )
     add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
     add("--optimizer", choices=("adam", "sgd"), default="adam", help="(sgd: momentum 0.9)")
-    add("--learning-rate", type=float, default=1e-3, help="of --steps, at first")
-    add("--crf-learning-rate", type=float, default=1e-2, help="of --crf-steps-alone, at first")
+    add("--learning-rate", type=positive_number, default=1e-3, help="of --steps, at first")
+    add(
+        "--crf-learning-rate",
+        type=positive_number,
+        default=1e-2,
+        help="of --crf-steps-alone, at first",
+    )
     add(
         "--schedule",
         choices=("poly", "cosine"),

@@ -46,6 +46,13 @@ def checked(examples, classes):
         raise UserError(f"The prepared data set cannot be read: {error.message}") from error
 
 
+def check_split(examples, split):
+    """Go through the examples of a split that is read later; some pixel of it must count."""
+    counted = sum(int((example["label"] != IGNORED_LABEL).sum()) for example in examples)
+    if not counted:
+        raise UserError(f"The split {split} has no pixel that counts")
+
+
 @dataclasses.dataclass
 class Images:
     """Decoded images in memory, or in a temporary file that the system keeps in memory or not."""

@@ -7,7 +7,7 @@ from keras import ops
 
 from examples.segmentation import data
 from examples.segmentation.metrics import confusion_matrix, scores
-from examples.segmentation.networks import count_classes, load_network
+from examples.segmentation.networks import check_output_size, count_classes, load_network
 from examples.segmentation.palettes import PALETTES, class_names
 from examples.segmentation.pictures import save_comparison
 from examples.training.errors import UserError
@@ -20,6 +20,8 @@ def evaluate(args):
     classes = {path: count_classes(network) for path, network in networks.items()}
     if len(set(classes.values())) > 1:
         raise UserError(f"The networks must have the same number of classes. They have {classes}")
+    for network in networks.values():
+        check_output_size(network)
     count = classes[args.weights[0]]
     confusions = {path: np.zeros((count, count), np.int64) for path in networks}
     images = 0

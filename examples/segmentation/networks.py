@@ -3,6 +3,7 @@
 import json
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from examples.training.checkpoints import read_network
@@ -93,7 +94,7 @@ def fcn8s(classes, padding, weights):
 
 
 def load_network(path):
-    """The network in a .keras file: it must take one image and return logits of its size."""
+    """The network in a .keras file: it must take one image and return logits."""
     network = read_network(path)
     # A subclassed model has no such attributes.
     tensors = [
@@ -106,6 +107,17 @@ def load_network(path):
             f"(batch, rows, cols, channels). Its shapes are {shapes}"
         )
     return network
+
+
+def check_output_size(network):
+    """Raise a UserError unless the logits have the size of the image, whatever that is."""
+    size = [fixed or free for fixed, free in zip(network.inputs[0].shape[1:3], (33, 50))]
+    logits = network(np.zeros((1, *size, 3), np.float32), training=False)
+    if list(logits.shape[1:3]) != size:
+        raise UserError(
+            f"{network.name} is no segmentation network: its logits must have the size of the "
+            f"image. For {size} they have {list(logits.shape[1:3])}"
+        )
 
 
 def count_classes(network):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from examples import files
 from examples.segmentation.evaluate import predict_labels
-from examples.segmentation.networks import count_classes, load_network
+from examples.segmentation.networks import check_output_size, count_classes, load_network
 from examples.segmentation.palettes import PALETTES
 from examples.training.checkpoints import clear_about_full_disk
 from examples.training.errors import UserError
@@ -19,6 +19,7 @@ def predict(args):
         if (output / f"{name}.png").resolve() in inputs:
             raise UserError(f"--output {output} would overwrite the image {name}.png")
     network = load_network(args.weights)
+    check_output_size(network)
     if count_classes(network) > 256:
         raise UserError(f"{args.weights} has {count_classes(network)} classes, a PNG at most 256")
     with clear_about_full_disk(f"{output} is not complete."):
@@ -50,4 +51,7 @@ def find_images(arguments):
             if path.stem in paths:
                 raise UserError(f"{paths[path.stem]} and {path} would get the same output file")
             paths[path.stem] = path
+    for path in paths.values():
+        if not path.is_file():
+            raise UserError(f"--images {path}: there is no such file")
     return paths

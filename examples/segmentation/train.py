@@ -13,6 +13,7 @@ from examples.segmentation.evaluate import measure
 from examples.segmentation.metrics import scores
 from examples.segmentation.networks import (
     add_crf,
+    check_output_size,
     count_classes,
     load_network,
     make_network,
@@ -45,8 +46,8 @@ def train(args):
     images = data.read_images(
         data.open_dataset(args, args.split, classes), in_file=args.cache == "file"
     )
-    if args.validation is not None:  # a wrong name should not show up at the end
-        next(data.open_dataset(args, args.validation, classes), None)
+    if args.validation is not None:  # what is wrong with it should not show up at the end
+        data.check_split(data.open_dataset(args, args.validation, classes), args.validation)
     sampler = data.Sampler(images, args.crop, args.flips, args.seed)
     stages = make_stages(args, network, crf_variables)
     optimizer_variables = [v for stage in stages for v in stage.optimizer.variables]
@@ -88,11 +89,16 @@ def build_network(args):
         raise UserError("--network needs --classes, the number of labels")
     if bool(args.swap) != bool(args.guide):
         raise UserError("--swap LAYER … and --guide LAYER go together")
-    if args.crf_steps_alone and not args.crf:
-        raise UserError("--crf-steps-alone needs --crf")
+    for option in ("crf_steps_alone", "loose", "position_scale"):
+        if getattr(args, option) and args.crf is None:
+            raise UserError(f"--{option.replace('_', '-')} needs --crf")
     if args.swap:
         network = swap(network, args.swap, args.guide, args.guide_scale)
-    return add_crf(network, args) if args.crf else (network, [])
+    crf_variables = []
+    if args.crf is not None:
+        network, crf_variables = add_crf(network, args)
+    check_output_size(network)
+    return network, crf_variables
 
 
 def make_stages(args, network, crf_variables):

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import importlib
+import math
 import os
 
 from examples.training.errors import UserError
@@ -45,6 +46,13 @@ def natural(text):
 
 def positive(text):
     return _integer(text, 1)
+
+
+def positive_number(text):
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{value} is no positive number")
+    return value
 
 
 def _integer(text, least):

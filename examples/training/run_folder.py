@@ -26,6 +26,8 @@ class RunFolder:
         self.network = self.folder / "network.keras"
         self.start = time.monotonic()
         self.writer = None
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(f"--out {self.folder} is no folder")
         if self.checkpoint.exists() and not resume:
             raise UserError(
                 f"{self.checkpoint} exists: --resume goes on with that run, another --out starts "
@@ -98,8 +100,7 @@ def mean_loss(losses, step, advice):
     loss = float(np.mean([float(value) for value in losses]))
     if not np.isfinite(loss):
         raise UserError(
-            f"The loss is {loss} before step {step}; the last checkpoint is from before that. "
-            f"{advice}"
+            f"The loss is {loss} before step {step}; what was saved is from before that. {advice}"
         )
     return loss
 

@@ -47,7 +47,8 @@ class PacCRF(keras.layers.Layer):
 
     Input shape:
         unary (B, H, W, C), features (B, H, W, G); K (B, h, w, kh * kw) with the size h, w of the
-        image in cells of `blur` pixels. With channels_first the channels (taps) come second.
+        image in cells of `blur` pixels, which lie centred on it. With channels_first the channels
+        (taps) come second.
 
     Output shape:
         That of unary.
@@ -193,10 +194,12 @@ class PacCRF(keras.layers.Layer):
                     f"tensor for all, or one for each. Received: {len(features)}"
                 )
             return unary, features
-        if features or len(adapting_kernels) != len(takers):
+        given = adapting_kernels if isinstance(adapting_kernels, (list, tuple)) else None
+        if features or given is None or len(given) != len(takers):
+            received = f"shape {adapting_kernels.shape}" if given is None else len(given)
             raise ValueError(
                 f"`adapting_kernels` must be a list of {len(takers)}, one for each kernel that "
-                f"takes features, and stands in for them. Received: {len(adapting_kernels)} and "
+                f"takes features, and stands in for them. Received: {received} and "
                 f"{len(features)} tensors of features"
             )
         for kernel, given in zip(takers, adapting_kernels):
@@ -208,6 +211,10 @@ class PacCRF(keras.layers.Layer):
 
     def _check_shapes(self, input_shape):
         """The checked channels_last shapes of unary and features."""
+        if isinstance(input_shape, dict):
+            raise ValueError(
+                "The layer must be called with a tensor or a list of tensors. Received: dict"
+            )
         shapes = list(input_shape) if _nested(input_shape) else [input_shape]
         names = ["unary"] + ["features"] * (len(shapes) - 1)
         shapes = [checks.image(name, shape, self.data_format) for name, shape in zip(names, shapes)]

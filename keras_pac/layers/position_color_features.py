@@ -53,9 +53,9 @@ class PositionColorFeatures(keras.layers.Layer):
 
     def __init__(self, color_scale, position_scale=None, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        checks.number("color_scale", color_scale)
-        for name, scale in (("color_scale", color_scale), ("position_scale", position_scale)):
-            checks.positive_number(name, scale)
+        checks.positive_number("color_scale", color_scale)
+        if position_scale is not None:
+            checks.positive_number("position_scale", position_scale)
         self.color_scale = color_scale
         self.position_scale = position_scale
         self.data_format = checks.data_format(data_format)
@@ -79,7 +79,7 @@ class PositionColorFeatures(keras.layers.Layer):
         return image_to(position_color_features(image, **scales), self.data_format)
 
     def scales(self):
-        """The scales as they are now, a dict of numbers."""
+        """The scales as they are now, a dict of numbers; the layer must have been called."""
         return {
             name: math.exp(float(ops.convert_to_numpy(value)))
             for name, value in self._log_scales.items()

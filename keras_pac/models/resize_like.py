@@ -21,6 +21,7 @@ class ResizeLike(keras.layers.Layer):
 
     def call(self, inputs):
         image, other = (image_last(x, self.data_format) for x in inputs)
+        image = ops.cast(image, self.compute_dtype)  # an input may hold integers
         image = resize_bilinear(image, ops.shape(other)[1:3])
         return image_to(image * self.scale, self.data_format)
 

@@ -18,7 +18,7 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
     Args:
         model: a functional or sequential Keras model. It stays as it is.
         layer_names: list of names of `keras.layers.Conv2D` layers, also strided or dilated.
-        guide: name of an earlier layer whose output is an image.
+        guide: name of an earlier layer, or of an input, whose output is an image.
         scale: positive number. Defaults to 1e-4.
         copy: bool. Whether the new model gets copies of the other layers, instead of sharing them
             with `model`. Defaults to False.
@@ -48,20 +48,31 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
     checks.boolean("copy", copy)
     if isinstance(model, keras.Sequential) and model.built:
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    names = [layer_names] if isinstance(layer_names, str) else list(layer_names)
+    names = [layer_names] if isinstance(layer_names, str) else layer_names
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"`layer_names` must be names of layers. Received: layer_names={layer_names!r}"
+        )
     _check(model, names, guide)
     swapped = {name: _pac_layer(model.get_layer(name)) for name in names}
     resizes = {  # a layer that is called twice resizes the guide twice
         name: ResizeLike(layer.data_format, scale, name=f"{name}_guide", dtype=layer.dtype_policy)
         for name, layer in swapped.items()
     }
-    copies, guides = {}, {}
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), model.input
+    )
     guide_layer = model.get_layer(guide)
+    copies, guides = {}, {}
+    for old, new in zip(keras.tree.flatten(model.input), keras.tree.flatten(inputs)):
+        if old is guide_layer.output:  # inputs are no calls of layers
+            guides["guide"] = new
 
     def replace(layer):
         if layer.name in swapped:
             return swapped[layer.name]
-        if not copy:
+        # An operation without weights, such as `+`, is no layer.
+        if not copy or not isinstance(layer, keras.layers.Layer):
             return layer
         if layer.name not in copies:
             is_model = isinstance(layer, keras.Model)
@@ -85,7 +96,7 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
             guides["guide"] = outputs
         return outputs
 
-    new_model = keras.models.clone_model(model, clone_function=replace, call_function=call)
+    new_model = keras.models.clone_model(model, inputs, replace, call)
     for name, layer in {**swapped, **copies}.items():
         layer.set_weights(model.get_layer(name).get_weights())
     return new_model
@@ -103,8 +114,8 @@ def _check(model, names, guide):
     ]
     if guide not in layers:
         problems.append(f"the guide {guide!r} is no layer of the model itself")
-    elif isinstance(layers[guide], keras.layers.InputLayer):
-        problems.append(f"the guide {guide!r} is an input, not the output of a layer")
+    elif guide in names:
+        problems.append(f"the guide {guide!r} is itself one of the layers to swap")
     elif len(getattr(layers[guide].output, "shape", ())) != 4:
         problems.append(f"the guide {guide!r} has no image as its output")
     if not names:
@@ -127,6 +138,8 @@ def _reason(model, layer, name):
         return f"is inside the nested model {nested[0]!r}" if nested else "is no layer of the model"
     if type(layer) is not keras.layers.Conv2D:
         return f"is a {type(layer).__name__}"
+    if layer.lora_enabled:
+        return "has LoRA enabled"
     if layer.groups != 1:
         return f"has {layer.groups} groups"
     if any(size % 2 == 0 for size in layer.kernel_size):

@@ -44,8 +44,8 @@ def with_pac_crf(
 
     Returns:
         A functional Keras model, not compiled, from the image to the output of the CRF, which has
-        the size of the image. Its layer "crf" is the CRF, its layers "features_0", "features_1",
-        ... are the `PositionColorFeatures` of the kernels that take features.
+        the size of the image. Its layer "crf" (or `name`) is the CRF, its layers "features_0",
+        "features_1", ... are the `PositionColorFeatures` of the kernels that take features.
 
     Raises:
         ValueError: if the model has not one input and one output that are images, or for
@@ -68,7 +68,8 @@ def with_pac_crf(
     checks.boolean("from_logits", from_logits)
     image_shape = _check_model(model)
     kernels = as_pairwise_kernels(kernels)
-    crf = (PacCRFLoose if loose else PacCRF)(kernels, steps=steps, name="crf", **crf_arguments)
+    crf_arguments = {"name": "crf", **crf_arguments}
+    crf = (PacCRFLoose if loose else PacCRF)(kernels, steps=steps, **crf_arguments)
     colors = scale_of_each("color_scale", color_scale, kernels)
     positions = scale_of_each("position_scale", position_scale, kernels)
     features = [
@@ -96,6 +97,9 @@ def scale_of_each(name, scale, kernels):
             f"`{name}` must be one number, or one for each of the {len(kernels)} kernels. "
             f"Received: {name}={scale!r}"
         )
+    for number in scales:
+        if number is not None or name == "color_scale":
+            checks.positive_number(name, number)
     return scales
 
 

@@ -207,11 +207,17 @@ def positive_integer(name, value):
 
 
 def number(name, value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(f"`{name}` must be a number. Received: {name}={value!r}")
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value)):
+        raise ValueError(f"`{name}` must be a finite number. Received: {name}={value!r}")
 
 
 def positive_number(name, value):
+    number(name, value)
+    positive_if_known(name, value)
+
+
+def positive_if_known(name, value):
     """None and tensors pass."""
     if isinstance(value, str):
         raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")

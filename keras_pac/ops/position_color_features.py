@@ -41,7 +41,7 @@ def position_color_features(image, position_scale=None, color_scale=None):
     if all(scale is None for scale in scales.values()):
         raise ValueError(f"At least one of the scales must be given. Received: {scales}")
     for name, scale in scales.items():
-        checks.positive_number(name, scale)
+        checks.positive_if_known(name, scale)
     batch, height, width, _ = ops.shape(image)
     features = []
     if position_scale is not None:

@@ -194,9 +194,9 @@ class PacCRF(keras.layers.Layer):
                     f"tensor for all, or one for each. Received: {len(features)}"
                 )
             return unary, features
-        given = adapting_kernels if isinstance(adapting_kernels, (list, tuple)) else None
-        if features or given is None or len(given) != len(takers):
-            received = f"shape {adapting_kernels.shape}" if given is None else len(given)
+        is_list = isinstance(adapting_kernels, (list, tuple))
+        if features or not is_list or len(adapting_kernels) != len(takers):
+            received = len(adapting_kernels) if is_list else f"shape {adapting_kernels.shape}"
             raise ValueError(
                 f"`adapting_kernels` must be a list of {len(takers)}, one for each kernel that "
                 f"takes features, and stands in for them. Received: {received} and "

@@ -148,7 +148,7 @@ def _tensorflow_flags():
 
 
 def _package_version():
-    return re.search(r'__version__ = "(.*)"', (ROOT / "keras_pac/__init__.py").read_text())[1]
+    return re.search(r'__version__ = "(.*)"', (ROOT / "keras_pac/version.py").read_text())[1]
 
 
 def _contents():

@@ -14,7 +14,7 @@ import keras_pac
 from benchmarks.run import cpu_model, median_ms
 from keras_pac import PacCRF
 from keras_pac.ops import position_color_features
-from keras_pac.ops.implementation import NAMES
+from keras_pac.ops._implementations import NAMES
 
 CLASSES, STEPS = 21, 5
 KERNEL = {"kernel_size": 5, "dilation_rate": 16}

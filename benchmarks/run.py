@@ -23,8 +23,7 @@ import tensorflow as tf
 import keras_pac
 from benchmarks.cases import SUITE, forward, training_step
 from benchmarks.memory import peak_in_own_process
-from keras_pac.ops import library
-from keras_pac.ops.implementation import NAMES
+from keras_pac.ops._implementations import NAMES, library
 
 QUANTITIES = {
     "forward_ms": "forward",

@@ -9,14 +9,13 @@ from keras_pac.layers import (
     PacPool2D,
     PairwiseKernel,
 )
-from keras_pac.ops.implementation import (
+from keras_pac.ops._implementations import (
     get_implementation,
     implementation,
     not_supported_reasons,
     set_implementation,
 )
-
-__version__ = "0.1.0"
+from keras_pac.version import __version__
 
 __all__ = [
     "PacCRF",

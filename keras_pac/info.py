@@ -7,8 +7,7 @@ import platform
 import keras
 
 import keras_pac
-from keras_pac.ops import library
-from keras_pac.ops.implementation import NAMES
+from keras_pac.ops._implementations import NAMES, library
 
 
 def info():
@@ -33,14 +32,14 @@ def info():
     lines.append(f"Keras backend {keras.backend.backend()}")
     lines.append("")
     for name in NAMES:
-        reasons = keras_pac.not_supported_reasons(name)
-        lines.append(f"{name:<13} {'runs here' if not reasons else ' '.join(reasons)}")
+        reasons = " ".join(keras_pac.not_supported_reasons(name))
+        lines.append(f"{name:<13} {reasons or 'runs here'}")
     lines += [
         f"  {key}: {value}"
         for key, value in library.built_with().items()
         if key not in ("bytes", "state")
     ]
-    if not reasons:
+    if not keras_pac.not_supported_reasons("compiled"):
         lines.append(f"  runs with: {library.instructions()}")
     variable = os.environ.get("KERAS_PAC_IMPLEMENTATION")
     source = "default" if variable is None else f"KERAS_PAC_IMPLEMENTATION={variable}"

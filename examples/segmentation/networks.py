@@ -9,7 +9,7 @@ from keras import layers, ops
 from examples.training.checkpoints import read_network
 from examples.training.errors import UserError
 from keras_pac import models
-from keras_pac.models.resize_like import ResizeLike
+from keras_pac.layers.resize_like import ResizeLike
 
 # All of them take RGB images of 0 to 255 and return logits.
 NETWORKS = ("small", "FCN8s")

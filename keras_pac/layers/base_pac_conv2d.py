@@ -41,7 +41,7 @@ class BasePacConv2D(BasePacLayer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.shared_filters = shared_filters
 
-    def _kernel_channels(self, channels):
+    def _filter_channels(self, channels):
         """The last two sizes of a filter that is not shared."""
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class BasePacConv2D(BasePacLayer):
         return self.filters
 
     def _build_filter(self, channels):
-        pair = (1, 1) if self.shared_filters else self._kernel_channels(channels)
+        pair = (1, 1) if self.shared_filters else self._filter_channels(channels)
         self.kernel = self.add_weight(
             shape=(*self.kernel_size, *pair),
             initializer=self.kernel_initializer,

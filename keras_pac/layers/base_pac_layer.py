@@ -3,21 +3,28 @@
 import math
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_pac.ops import checks, implementation
-from keras_pac.ops.layout import image_last, image_to, kernel_last, shape_last, shape_to
-from keras_pac.ops.resize import enlarge_bilinear
-from keras_pac.ops.window import crop
-from keras_pac.ops.windowed_sum import guided_windowed_sum, windowed_sum
+from keras_pac.layers.smoothing import Smoothing
+from keras_pac.ops import checks
+from keras_pac.ops._geometry.images import crop
+from keras_pac.ops._geometry.layout import (
+    adapting_last,
+    image_last,
+    image_to,
+    shape_last,
+    shape_to,
+)
+from keras_pac.ops._geometry.resize import enlarge_bilinear
+from keras_pac.ops._geometry.window import convolution_window
+from keras_pac.ops._implementations import avoids_xla, current
+from keras_pac.ops._implementations.kernel_form import KernelForm
 
 
 class BasePacLayer(keras.layers.Layer):
     """A windowed sum whose weights an adapting kernel multiplies.
 
-    Subclasses say what the window is (`_window`) and may have a filter (`_filter`), a bias and an
-    activation.
+    Subclasses may have another window (`_window`), a filter (`_filter`), a bias and an activation.
     """
 
     # Whether the guide has the size of the output.
@@ -59,8 +66,8 @@ class BasePacLayer(keras.layers.Layer):
         self.alpha = alpha
         self.exponent = exponent
         self.trainable_kernel = trainable_kernel
-        self.smoothing = _check_smoothing(smoothing)
-        self._smoothing_kind = smoothing[0] if isinstance(self.smoothing, tuple) else smoothing
+        self._smoothing = Smoothing.of(smoothing)
+        self.smoothing = None if self._smoothing is None else self._smoothing.argument
         self.normalize_kernel = normalize_kernel
         self.guide_filters = guide_filters
         self.channel_wise = channel_wise
@@ -79,7 +86,7 @@ class BasePacLayer(keras.layers.Layer):
     @property
     def supports_jit(self):
         """False where Keras has to be kept from turning XLA on by itself."""
-        return self._supports_jit and not implementation.avoids_xla()
+        return self._supports_jit and not avoids_xla()
 
     @supports_jit.setter
     def supports_jit(self, value):
@@ -87,7 +94,9 @@ class BasePacLayer(keras.layers.Layer):
 
     def _window(self, size):
         """The window for an input of `size` (height, width)."""
-        raise NotImplementedError
+        return convolution_window(
+            size, self.kernel_size, self.strides, self.padding, self.dilation_rate
+        )
 
     def _filter(self):
         """The filter of the windowed sum, or None for one of ones."""
@@ -120,11 +129,11 @@ class BasePacLayer(keras.layers.Layer):
                     **options,
                 )
                 setattr(self, f"{name}_weight", weight)
-        if self._smoothing_kind == "learned":
-            size = self.smoothing[1]
+        if self._learns_smoothing:
+            start = self._smoothing.filter()
             self.smoothing_weight = self.add_weight(
-                shape=(size, size),
-                initializer=keras.initializers.Constant(1 / size**2),
+                shape=start.shape,
+                initializer=keras.initializers.Constant(start[0, 0]),
                 name="smoothing",
                 **options,
             )
@@ -132,31 +141,26 @@ class BasePacLayer(keras.layers.Layer):
     def call(self, inputs, adapting_kernel=None, valid_mask=None):
         x, guide = self._check_call(inputs, adapting_kernel, valid_mask)
         if valid_mask is not None:
-            # An unknown pixel may hold anything, also what 0 times is not 0.
+            # A masked pixel may be NaN or infinite, and 0 * NaN is NaN.
             x = ops.where(valid_mask, x, 0)
             valid_mask = image_last(ops.convert_to_tensor(valid_mask), self.data_format)
-        channels_last = image_last(x, self.data_format)
-        batch, *size, _ = ops.shape(channels_last)
-        window = self._window(size)
-        output_mask = None
+        x_last = image_last(x, self.data_format)
+        window = self._window(ops.shape(x_last)[1:3])
         if adapting_kernel is not None:
-            kernel = kernel_last(adapting_kernel, self.data_format)
-            kernel = kernel if self.channel_wise else kernel[..., None]
-            y = windowed_sum(channels_last, kernel, self._filter(), window, self.bias)
+            adapting = adapting_last(adapting_kernel, self.data_format)
+            adapting = adapting if self.channel_wise else adapting[..., None]
+            y = current().windowed_sum(x_last, adapting, self._filter(), window, self.bias)
         else:
             own = guide is None
-            guide = image_last(self._own_guide(x) if own else guide, self.data_format)
-            if own and self._transposed:
-                guide = enlarge_bilinear(guide, self.strides)
-                guide = crop(guide, *((0, size) for size in window.output_size))
-            y, output_mask = guided_windowed_sum(
-                channels_last,
+            guide = self._own_guide(x, window) if own else image_last(guide, self.data_format)
+            y, output_mask = current().guided_windowed_sum(
+                x_last,
                 guide,
                 self._filter(),
                 window,
+                self._kernel_form(),
                 self.bias,
                 valid_mask,
-                **self._kernel_options(),
             )
         y = y if self.activation is None else self.activation(y)
         y = image_to(y, self.data_format)
@@ -164,28 +168,34 @@ class BasePacLayer(keras.layers.Layer):
             return y
         return y, image_to(ops.cast(output_mask, y.dtype), self.data_format)
 
-    def _own_guide(self, x):
-        return x if self.guide_embedding is None else self.guide_embedding(x)
+    def _own_guide(self, x, window):
+        """The guide that x is to itself, channels last."""
+        guide = x if self.guide_embedding is None else self.guide_embedding(x)
+        guide = image_last(guide, self.data_format)
+        if not self._transposed:
+            return guide
+        guide = enlarge_bilinear(guide, self.strides)
+        return crop(guide, *((0, size) for size in window.output_size))
 
-    def _kernel_options(self):
-        alpha = exponent = smoothing = None
-        if self.kernel_type == "inverse":
-            alpha, exponent = self.alpha_weight, self.exponent_weight
-        if self.smoothing == "gaussian":
-            smoothing = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
-        elif self._smoothing_kind == "average":
-            smoothing = np.full((self.smoothing[1],) * 2, 1 / self.smoothing[1] ** 2)
-        elif self._smoothing_kind == "learned":
+    @property
+    def _learns_smoothing(self):
+        return self._smoothing is not None and self._smoothing.kind == "learned"
+
+    def _kernel_form(self):
+        inverse = self.kernel_type == "inverse"
+        if self._learns_smoothing:
             smoothing = self.smoothing_weight
-        return {
-            "kind": self.kernel_type,
-            "alpha": alpha,
-            "exponent": exponent,
-            "asymmetric": self.asymmetric,
-            "smoothing": smoothing,
-            "channel_wise": self.channel_wise,
-            "normalize": self.normalize_kernel,
-        }
+        else:
+            smoothing = None if self._smoothing is None else self._smoothing.filter()
+        return KernelForm(
+            kind=self.kernel_type,
+            alpha=self.alpha_weight if inverse else None,
+            exponent=self.exponent_weight if inverse else None,
+            asymmetric=self.asymmetric,
+            smoothing=smoothing,
+            channel_wise=self.channel_wise,
+            normalize=self.normalize_kernel,
+        )
 
     def compute_output_shape(self, input_shape):
         (batch, *size, channels), _ = self._check_shapes(input_shape)
@@ -291,22 +301,3 @@ def _shapes(inputs):
     if isinstance(inputs, (list, tuple)):
         return [tuple(tensor.shape) for tensor in inputs]
     return tuple(inputs.shape)
-
-
-def _check_smoothing(smoothing):
-    """None, "gaussian", ("average", n) or ("learned", n)."""
-    if smoothing is None or smoothing == "gaussian":
-        return smoothing
-    if (
-        isinstance(smoothing, (list, tuple))
-        and len(smoothing) == 2
-        and smoothing[0] in ("average", "learned")
-        and isinstance(smoothing[1], (int, np.integer))
-        and smoothing[1] >= 3
-        and smoothing[1] % 2 == 1
-    ):
-        return smoothing[0], int(smoothing[1])
-    raise ValueError(
-        '`smoothing` must be None, "gaussian", ("average", n) or ("learned", n) with n odd and at '
-        f"least 3. Received: smoothing={smoothing!r}"
-    )

@@ -5,8 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_pac.ops import pac_conv2d
-from keras_pac.ops.resize import enlarge_bilinear
-from keras_pac.ops.window import crop
+from keras_pac.ops._geometry.cells import average_cells, enlarge_cells
 
 
 class MeanFieldStep(keras.layers.Layer):
@@ -28,7 +27,8 @@ class MeanFieldStep(keras.layers.Layer):
         self.fixed_weighting = fixed_weighting
         self.perturbed_init = perturbed_init
 
-    def build(self, channels):
+    def build(self, input_shape):
+        channels = input_shape[-1]
         self.w_u = self._scalar("unary_weight", self.unary_weight, not self.fixed_weighting)
         self._parts = [self._build_kernel(i, k, channels) for i, k in enumerate(self.kernels)]
 
@@ -103,38 +103,6 @@ class _Start(keras.initializers.Initializer):
         if not self.noise:
             return value
         return value + keras.random.uniform(shape, -self.noise, self.noise, dtype=dtype)
-
-
-def average_cells(images, blur):
-    """The mean over cells of blur x blur pixels; those at the border count only their pixels."""
-    if blur == 1:
-        return images
-    pads = [(_margin(size, blur),) * 2 for size in ops.shape(images)[1:3]]
-    sums, counts = (
-        ops.average_pool(
-            ops.pad(x, ((0, 0), *pads, (0, 0))), blur, strides=blur, data_format="channels_last"
-        )
-        for x in (images, ops.ones_like(images[:1, :, :, :1]))
-    )
-    return sums / counts
-
-
-def enlarge_cells(images, blur, size):
-    """The reverse: bilinear, then without the margins."""
-    if blur == 1:
-        return images
-    images = enlarge_bilinear(images, (blur, blur))
-    return crop(images, *((_margin(s, blur), s) for s in size))
-
-
-def count_cells(size, blur):
-    """How many cells `average_cells` makes of `size` pixels."""
-    return (size + 2 * _margin(size, blur)) // blur
-
-
-def _margin(size, blur):
-    """Pixels that `average_cells` adds on each side."""
-    return ((blur - size % blur) % blur + 1) // 2
 
 
 def _ones(kernel_size):

@@ -3,7 +3,6 @@
 import keras
 
 from keras_pac.layers.base_pac_conv2d import BasePacConv2D
-from keras_pac.ops.window import convolution_window
 
 
 @keras.saving.register_keras_serializable("keras_pac")
@@ -137,10 +136,5 @@ class PacConv2D(BasePacConv2D):
             **kwargs,
         )
 
-    def _window(self, size):
-        return convolution_window(
-            size, self.kernel_size, self.strides, self.padding, self.dilation_rate
-        )
-
-    def _kernel_channels(self, channels):
+    def _filter_channels(self, channels):
         return channels, self.filters

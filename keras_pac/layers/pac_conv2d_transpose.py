@@ -4,8 +4,8 @@ import keras
 
 from keras_pac.layers.base_pac_conv2d import BasePacConv2D
 from keras_pac.ops import checks
-from keras_pac.ops.pac_conv2d_transpose import mirrored
-from keras_pac.ops.window import transposed_window
+from keras_pac.ops._geometry.layout import mirrored
+from keras_pac.ops._geometry.window import transposed_window
 
 
 @keras.saving.register_keras_serializable("keras_pac")
@@ -145,7 +145,6 @@ class PacConv2DTranspose(BasePacConv2D):
             guide_filters=guide_filters,
             **kwargs,
         )
-
         self.output_padding = checks.output_padding(output_padding, self.strides)
 
     def _window(self, size):
@@ -158,7 +157,7 @@ class PacConv2DTranspose(BasePacConv2D):
             self.dilation_rate,
         )
 
-    def _kernel_channels(self, channels):
+    def _filter_channels(self, channels):
         return self.filters, channels
 
     def _filter(self):

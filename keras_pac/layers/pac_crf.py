@@ -5,10 +5,11 @@ import math
 import keras
 from keras import ops
 
-from keras_pac.layers.mean_field_step import MeanFieldStep, average_cells, count_cells
+from keras_pac.layers.mean_field_step import MeanFieldStep
 from keras_pac.layers.pairwise_kernel import as_pairwise_kernels
 from keras_pac.ops import adapting_kernel, checks
-from keras_pac.ops.layout import image_last, image_to, kernel_last
+from keras_pac.ops._geometry.cells import average_cells, count_cells
+from keras_pac.ops._geometry.layout import adapting_last, image_last, image_to
 
 OUTPUTS = ("logits", "softmax", "log_softmax")
 
@@ -113,9 +114,10 @@ class PacCRF(keras.layers.Layer):
         ]
 
     def build(self, input_shape):
-        self._channels = self._check_shapes(input_shape)[0][-1]
+        unary = self._check_shapes(input_shape)[0]
+        self._channels = unary[-1]
         for step in self._steps:
-            step.build(self._channels)
+            step.build(unary)
 
     def call(self, inputs, adapting_kernels=None):
         unary, features = self._check_call(inputs, adapting_kernels)
@@ -124,7 +126,7 @@ class PacCRF(keras.layers.Layer):
             features = [image_last(f, self.data_format) for f in features]
             kernels = self._adapting_kernels(features)
         else:
-            kernels = iter([kernel_last(k, self.data_format) for k in adapting_kernels])
+            kernels = iter([adapting_last(k, self.data_format) for k in adapting_kernels])
             kernels = [next(kernels) if k.takes_features else None for k in self.kernels]
         log_q = unary
         for i in range(self.steps):

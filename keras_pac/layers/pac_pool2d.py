@@ -3,7 +3,6 @@
 import keras
 
 from keras_pac.layers.base_pac_layer import BasePacLayer
-from keras_pac.ops.window import convolution_window
 
 
 @keras.saving.register_keras_serializable("keras_pac")
@@ -104,11 +103,6 @@ class PacPool2D(BasePacLayer):
             channel_wise=channel_wise,
             guide_filters=guide_filters,
             **kwargs,
-        )
-
-    def _window(self, size):
-        return convolution_window(
-            size, self.kernel_size, self.strides, self.padding, self.dilation_rate
         )
 
     def _check_channels(self, channels, guide_channels):

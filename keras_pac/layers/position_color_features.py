@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_pac.ops import checks, position_color_features
-from keras_pac.ops.layout import image_last, image_to
+from keras_pac.ops._geometry.layout import image_last, image_to
 
 
 @keras.saving.register_keras_serializable("keras_pac")

@@ -1,4 +1,4 @@
-"""Networks built from the layers, and the layers in networks that are there."""
+"""Networks made of the layers, and functions that put the layers into existing networks."""
 
 from keras_pac.models.djif import DJIF
 from keras_pac.models.fcn8s import FCN8s

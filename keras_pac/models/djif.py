@@ -1,3 +1,5 @@
+"""The network of plain convolutions to compare with."""
+
 import keras
 from keras import layers, ops
 
@@ -8,7 +10,7 @@ from keras_pac.models.joint_upsampler import (
     channels_to_batch,
     run_branch,
 )
-from keras_pac.ops.resize import enlarge_bilinear
+from keras_pac.ops._geometry.resize import enlarge_bilinear
 
 
 @keras.saving.register_keras_serializable("keras_pac")

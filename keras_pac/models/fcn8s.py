@@ -1,9 +1,10 @@
 """The fully convolutional network FCN-8s for semantic segmentation."""
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from keras_pac.initializers import BilinearUpsampling
+from keras_pac.layers.crop_like import CropLike
 from keras_pac.ops import checks
 
 # Convolutions and filters of the blocks of VGG-16, then the filters of fc6 and fc7.
@@ -170,27 +171,6 @@ def _fuse(x, pool, pool_name, scale, crop):
     else:
         x = CropLike(name=f"crop_{pool_name}")([x, scores])
     return layers.Add(name=f"fuse_{pool_name}")([x, scores])
-
-
-@keras.saving.register_keras_serializable("keras_pac")
-class CropLike(layers.Layer):
-    """What of an image (B, H, W, C) lies under another one that starts at pixel (first, first)."""
-
-    def __init__(self, first=0, **kwargs):
-        super().__init__(**kwargs)
-        self.first = first
-
-    def call(self, inputs):
-        image, other = inputs
-        height, width = ops.shape(other)[1:3]
-        return image[:, self.first : self.first + height, self.first : self.first + width]
-
-    def compute_output_shape(self, input_shape):
-        image, other = map(tuple, input_shape)
-        return (image[0], *other[1:3], image[3])
-
-    def get_config(self):
-        return {**super().get_config(), "first": self.first}
 
 
 def _copy_weights(vgg, model):

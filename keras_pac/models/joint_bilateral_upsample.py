@@ -1,3 +1,5 @@
+"""Joint bilateral upsampling as a pixel-adaptive convolution."""
+
 import keras
 from keras import ops
 
@@ -6,7 +8,12 @@ from keras_pac.models.joint_upsampler import (
     batch_to_channels,
     channels_to_batch,
 )
-from keras_pac.ops import adapting_kernel, pac_conv2d_transpose, position_color_features
+from keras_pac.ops import (
+    adapting_kernel,
+    checks,
+    pac_conv2d_transpose,
+    position_color_features,
+)
 
 
 @keras.saving.register_keras_serializable("keras_pac")
@@ -62,15 +69,9 @@ class JointBilateralUpsample(JointUpsampler):
 
     def __init__(self, factor, kernel_size, scale_space, scale_color, **kwargs):
         super().__init__(factor, **kwargs)
-        # A smaller window would leave output pixels without any target pixel.
-        if not isinstance(kernel_size, int) or kernel_size % 2 == 0 or kernel_size < factor:
-            raise ValueError(
-                "`kernel_size` must be an odd integer of at least `factor`. "
-                f"Received: kernel_size={kernel_size!r}, factor={factor}"
-            )
-        for name, scale in (("scale_space", scale_space), ("scale_color", scale_color)):
-            if not isinstance(scale, (int, float)) or not 0 < scale < float("inf"):
-                raise ValueError(f"`{name}` must be a positive number. Received: {name}={scale!r}")
+        checks.window_of_factor(kernel_size, factor)
+        checks.positive_number("scale_space", scale_space)
+        checks.positive_number("scale_color", scale_color)
         self.kernel_size = kernel_size
         self.scale_space = scale_space
         self.scale_color = scale_color
@@ -91,13 +92,13 @@ class JointBilateralUpsample(JointUpsampler):
         # float16 has no room for the positions.
         guide = ops.cast(guide, keras.backend.result_type(guide.dtype, "float32"))
         features = position_color_features(guide, 1 / self.scale_space, 1 / self.scale_color)
-        kernel = adapting_kernel(
+        adapting = adapting_kernel(
             features, self.kernel_size, transposed=True, normalize=True, **geometry
         )
         channels = ops.shape(target_low)[3]
-        kernel = ops.repeat(ops.cast(kernel, target_low.dtype), channels, axis=0)
+        adapting = ops.repeat(ops.cast(adapting, target_low.dtype), channels, axis=0)
         ones = ops.ones((self.kernel_size, self.kernel_size, 1, 1), dtype=target_low.dtype)
-        y = pac_conv2d_transpose(channels_to_batch(target_low), kernel, ones, **geometry)
+        y = pac_conv2d_transpose(channels_to_batch(target_low), adapting, ones, **geometry)
         return batch_to_channels(y, channels)
 
     def get_config(self):

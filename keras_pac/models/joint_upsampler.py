@@ -15,8 +15,7 @@ class JointUpsampler(keras.Model):
     """
 
     def __init__(self, factor, **kwargs):
-        if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
-            raise ValueError(f"`factor` must be a positive integer. Received: factor={factor!r}")
+        checks.positive_integer("factor", factor)
         super().__init__(**kwargs)
         self.factor = factor
 
@@ -29,32 +28,17 @@ class JointUpsampler(keras.Model):
         self([keras.Input((None, None, None)), keras.Input((None, None, 3))])
 
     def compute_output_shape(self, input_shape):
-        target, guide = _pair("shapes", input_shape)
-        target, guide = tuple(target), tuple(guide)
-        if len(target) != 4 or len(guide) != 4:
-            raise ValueError(
-                "`target_low` must have shape (batch, height, width, channels) and `guide` "
-                f"(batch, factor * height, factor * width, 3). "
-                f"Received: target_low.shape={target}, guide.shape={guide}"
-            )
-        if not _may_be_equal(guide[3], 3):
-            raise ValueError(f"`guide` must have 3 channels (RGB). Received: guide.shape={guide}")
-        if not _may_be_equal(target[0], guide[0]):
-            raise ValueError(
-                "`target_low` and `guide` must have the same batch size. "
-                f"Received: target_low.shape={target}, guide.shape={guide}"
-            )
+        target, guide = map(tuple, checks.target_and_guide("shapes", input_shape))
+        checks.rank("target_low", target, 4)
+        checks.rank("guide", guide, 4)
         size = tuple(None if n is None else self.factor * n for n in target[1:3])
-        if not all(map(_may_be_equal, guide[1:3], size)):
-            raise ValueError(
-                "The height and width of `guide` must be `factor` times those of `target_low`. "
-                f"Received: factor={self.factor}, target_low.shape={target}, guide.shape={guide}"
-            )
+        reference = f"`target_low` of shape {target}, {self.factor} times as large, in RGB"
+        checks.same_size("guide", guide, (target[0], *size, 3), reference)
         return (target[0], *size, target[3])
 
     def check_inputs(self, inputs):
         """Return (target_low, guide), or raise a ValueError that says what is wrong with them."""
-        target, guide = _pair("tensors", inputs)
+        target, guide = checks.target_and_guide("tensors", inputs)
         self.compute_output_shape((target.shape, guide.shape))
         for name, tensor in (("target_low", target), ("guide", guide)):
             checks.check_float(name, tensor.dtype)
@@ -62,19 +46,6 @@ class JointUpsampler(keras.Model):
 
     def get_config(self):
         return {**super().get_config(), "factor": self.factor}
-
-
-def _pair(what, value):
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise ValueError(
-            f"A joint upsampling model is called with two {what}, `[target_low, guide]`. "
-            f"Received: {value}"
-        )
-    return value
-
-
-def _may_be_equal(size, other):
-    return size is None or other is None or size == other
 
 
 def conv_branch(filters, dtype):

@@ -1,3 +1,5 @@
+"""Joint upsampling by pixel-adaptive transposed convolutions."""
+
 from typing import NamedTuple
 
 import keras
@@ -12,7 +14,7 @@ from keras_pac.models.joint_upsampler import (
     conv_branch,
     run_branch,
 )
-from keras_pac.ops.resize import shrink_bilinear
+from keras_pac.ops._geometry.resize import shrink_bilinear
 
 
 class Filters(NamedTuple):

@@ -1,3 +1,5 @@
+"""The joint upsampling network with fewer filters, and its weights."""
+
 from pathlib import Path
 
 import keras

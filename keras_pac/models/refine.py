@@ -5,7 +5,6 @@ import numpy as np
 
 from keras_pac.layers import PacCRF
 from keras_pac.layers.pairwise_kernel import as_pairwise_kernels
-from keras_pac.models.with_pac_crf import scale_of_each
 from keras_pac.ops import checks, position_color_features
 
 # Labels of drawn scenes and of photographs, blurred eightfold, gained with this; with a larger
@@ -70,8 +69,8 @@ def refine(
     probabilities, image = _check_arrays(probabilities, image)
     checks.positive_integer("tile", tile)
     kernels = as_pairwise_kernels(kernels)
-    positions = scale_of_each("position_scale", position_scale, kernels)
-    colors = scale_of_each("color_scale", color_scale, kernels)
+    positions = checks.one_or_each("position_scale", position_scale, len(kernels), optional=True)
+    colors = checks.one_or_each("color_scale", color_scale, len(kernels))
     scales = [
         (position, color)
         for kernel, position, color in zip(kernels, positions, colors)

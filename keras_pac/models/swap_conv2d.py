@@ -3,7 +3,7 @@
 import keras
 
 from keras_pac.layers import PacConv2D
-from keras_pac.models.resize_like import ResizeLike
+from keras_pac.layers.resize_like import ResizeLike
 from keras_pac.ops import checks
 
 

@@ -1,11 +1,11 @@
 """A CRF behind a segmentation network."""
 
 import keras
-from keras import ops
 
 from keras_pac.layers import PacCRF, PacCRFLoose, PositionColorFeatures
+from keras_pac.layers.log_probabilities import LogProbabilities
 from keras_pac.layers.pairwise_kernel import as_pairwise_kernels
-from keras_pac.models.resize_like import ResizeLike
+from keras_pac.layers.resize_like import ResizeLike
 from keras_pac.ops import checks
 
 
@@ -70,8 +70,8 @@ def with_pac_crf(
     kernels = as_pairwise_kernels(kernels)
     crf_arguments = {"name": "crf", **crf_arguments}
     crf = (PacCRFLoose if loose else PacCRF)(kernels, steps=steps, **crf_arguments)
-    colors = scale_of_each("color_scale", color_scale, kernels)
-    positions = scale_of_each("position_scale", position_scale, kernels)
+    colors = checks.one_or_each("color_scale", color_scale, len(kernels))
+    positions = checks.one_or_each("position_scale", position_scale, len(kernels), optional=True)
     features = [
         PositionColorFeatures(color, position, crf.data_format, name=f"features_{i}")
         for i, (kernel, color, position) in enumerate(zip(kernels, colors, positions))
@@ -89,20 +89,6 @@ def with_pac_crf(
     return keras.Model(image, logits, name=f"{model.name}_with_crf")
 
 
-def scale_of_each(name, scale, kernels):
-    """The scale of each kernel, out of one number for all or a list."""
-    scales = list(scale) if isinstance(scale, (list, tuple)) else [scale] * len(kernels)
-    if len(scales) != len(kernels):
-        raise ValueError(
-            f"`{name}` must be one number, or one for each of the {len(kernels)} kernels. "
-            f"Received: {name}={scale!r}"
-        )
-    for number in scales:
-        if number is not None or name == "color_scale":
-            checks.positive_number(name, number)
-    return scales
-
-
 def _check_model(model):
     """The shape of the image that the model takes, with its batch size."""
     shapes = [
@@ -116,14 +102,3 @@ def _check_model(model):
             f"{type(model).__name__} with inputs {shapes[0]} and outputs {shapes[1]}"
         )
     return shapes[0][0]
-
-
-@keras.saving.register_keras_serializable("keras_pac")
-class LogProbabilities(keras.layers.Layer):
-    """Logarithms of probabilities, those under Keras's epsilon raised to it."""
-
-    def call(self, probabilities):
-        return ops.log(ops.maximum(probabilities, keras.config.epsilon()))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape

@@ -1,25 +1,13 @@
 """The adapting kernel K: how much each pixel of a window counts, from the guide."""
 
-import math
-
-import keras
 from keras import ops
 
-from keras_pac.ops import checks, implementation
-from keras_pac.ops.blocks import Gather, by_rows, to_image
-from keras_pac.ops.layout import image_last, image_to, kernel_to
+from keras_pac.ops import checks
+from keras_pac.ops._geometry.layout import adapting_to, image_last, image_to
+from keras_pac.ops._geometry.window import convolution_window, transposed_window
+from keras_pac.ops._implementations import current
+from keras_pac.ops._implementations.kernel_form import KernelForm
 from keras_pac.ops.symbolic import accepts_keras_tensors
-from keras_pac.ops.window import (
-    convolution_window,
-    interleave,
-    slice_tap,
-    split,
-    transposed_input_size,
-    transposed_window,
-)
-
-# Keeps the slope of the inverse kernel finite where two features are equal.
-INVERSE_EPSILON = 1e-4
 
 
 @accepts_keras_tensors
@@ -102,13 +90,8 @@ def adapting_kernel(
     strides = checks.pair("strides", strides)
     dilation_rate = checks.pair("dilation_rate", dilation_rate)
     padding = checks.padding(padding)
-    if output_padding is not None and not transposed:
-        raise ValueError(
-            "`output_padding` belongs to a transposed convolution. Received: "
-            f"output_padding={output_padding!r}, transposed=False"
-        )
-    output_padding = checks.output_padding(output_padding, strides)
     checks.boolean("transposed", transposed)
+    output_padding = checks.output_padding(output_padding, strides, transposed)
     checks.boolean("asymmetric", asymmetric)
     checks.boolean("channel_wise", channel_wise)
     checks.boolean("normalize", normalize)
@@ -120,7 +103,10 @@ def adapting_kernel(
     size = ops.shape(guide)[1:3]
     if transposed:
         geometry = kernel_size, strides, padding, output_padding, dilation_rate
-        window = transposed_window(transposed_input_size(size, *geometry), *geometry)
+        smallest = transposed_window((1, 1), *geometry).output_size
+        checks.guide_of_transposed(size, strides, smallest)
+        input_size = tuple((n - m) // s + 1 for n, m, s in zip(size, smallest, strides))
+        window = transposed_window(input_size, *geometry)
     else:
         window = convolution_window(size, kernel_size, strides, padding, dilation_rate)
     checks.output_size(window.output_size, size)
@@ -133,10 +119,7 @@ def adapting_kernel(
         # Here the taps that meet an inserted zero have a K too: that of a stride-1 window.
         half = tuple((d * (k // 2),) * 2 for d, k in zip(dilation_rate, kernel_size))
         window = convolution_window(size, kernel_size, (1, 1), half, dilation_rate)
-    kernel, output_mask = whole_kernel(
-        guide,
-        window,
-        valid_mask,
+    form = KernelForm(
         kind=kind,
         alpha=alpha,
         exponent=exponent,
@@ -145,157 +128,9 @@ def adapting_kernel(
         channel_wise=channel_wise,
         normalize=normalize,
     )
-    kernel = ops.cast(kernel, guide.dtype)
-    kernel = kernel_to(kernel if channel_wise else kernel[..., 0], data_format)
+    adapting, output_mask = current().adapting_kernel(guide, window, form, valid_mask)
+    adapting = ops.cast(adapting, guide.dtype)
+    adapting = adapting_to(adapting if channel_wise else adapting[..., 0], data_format)
     if valid_mask is None:
-        return kernel
-    return kernel, image_to(ops.cast(output_mask, guide.dtype), data_format)
-
-
-def whole_kernel(guide, window, valid_mask=None, *, smoothing, **options):
-    """The adapting kernel of a window; arguments as for `kernel_phases`.
-
-    Returns:
-        ((B, OH, OW, kh * kw, 1 or G), output mask (B, OH, OW, 1) or None).
-    """
-    if compiled := implementation.compiled():
-        center = smoothed(guide, smoothing)
-        return compiled.adapting_kernel(guide, center, window, valid_mask, **options)
-    options["smoothing"] = smoothing
-    kernels, output_mask = kernel_phases(guide, window, valid_mask, **options)
-    return join_phases(kernels, window), output_mask
-
-
-def kernel_phases(
-    guide,
-    window,
-    valid_mask=None,
-    *,
-    kind,
-    alpha,
-    exponent,
-    asymmetric,
-    smoothing,
-    channel_wise,
-    normalize,
-):
-    """The adapting kernel of each phase of a window; see `adapting_kernel` for the options.
-
-    Args:
-        guide: (B, H, W, G).
-        window: `window.Window`.
-        valid_mask: None or (B, H, W, 1), of the input.
-
-    Returns:
-        ([(B, M, N, T, 1 or G) or None for a phase without taps], output mask (B, OH, OW, 1) or
-        None), in float32 or float64.
-    """
-    if keras.backend.standardize_dtype(guide.dtype) in ("float16", "bfloat16"):
-        guide = ops.cast(guide, "float32")
-    dtype = guide.dtype
-    centers = [None]
-    if smoothing is not None:
-        center = smoothed(guide, smoothing)
-        centers = split(window.pad(center), window.phase_counts, window.grid)
-    guides = split(window.pad(guide), window.phase_counts, window.grid)
-    if smoothing is None and len(guides) > 1:
-        centers = guides
-    if normalize or valid_mask is not None:
-        inside = window.pad(ops.ones((1, *window.input_size, 1), dtype))
-        valid = None if valid_mask is None else window.pad(ops.cast(valid_mask, dtype))
-    kernels, masks = [], []
-    for phase, center in zip(window.phases(), centers):
-        if not phase.tap_indices:
-            kernels.append(None)
-            masks.append(None)
-            continue
-        if center is not None and len(guides) == 1:
-            center = slice_tap(center, phase.guide_taps.middle)
-        kernel = implementation.module().squared_differences(
-            guides[window.guide_phase], center, phase.guide_taps, asymmetric, channel_wise
-        )
-        if kind == "gaussian":
-            kernel = ops.exp(-0.5 * kernel)
-        else:
-            exponent = ops.convert_to_tensor(exponent, dtype)
-            kernel = ops.convert_to_tensor(alpha, dtype) + ops.power(
-                kernel + INVERSE_EPSILON, exponent / 2
-            )
-        if normalize or valid_mask is not None:
-            in_image = _windows(inside, phase.input_taps)
-            counted = in_image
-            if valid_mask is not None:
-                counted = _windows(valid, phase.input_taps)
-            kernel, mask = _divide_by_sum(kernel * counted, counted, in_image, normalize)
-            masks.append(mask)
-        kernels.append(kernel)
-    if valid_mask is None:
-        return kernels, None
-    example = next(mask for mask in masks if mask is not None)
-    masks = [ops.zeros_like(example) if mask is None else mask for mask in masks]
-    return kernels, interleave(masks, window.phase_counts, window.output_size)
-
-
-def _windows(image, taps):
-    """(B, M, N, T, C)."""
-    gather = Gather(taps)
-    (rows,) = by_rows(
-        lambda block, image: (gather.windows(image, block),), taps, image.shape[-1], image
-    )
-    return to_image(rows, taps.grid)
-
-
-def _divide_by_sum(kernel, counted, in_image, normalize):
-    """Divide K by its sum, or by the counted fraction of the taps; also say where it is not 0."""
-    if normalize:
-        total = ops.sum(kernel, axis=3, keepdims=True)
-    else:
-        total = ops.sum(counted, axis=3, keepdims=True)
-        total = total / ops.maximum(ops.sum(in_image, axis=3, keepdims=True), 1)
-    empty = total == 0
-    kernel = ops.where(empty, 0, kernel / ops.where(empty, 1, total))
-    return kernel, ops.cast(ops.any(ops.logical_not(empty), axis=-1), kernel.dtype)
-
-
-def smoothed(guide, smoothing):
-    """Filter every channel of the guide, zero-padded to keep its size; None for no smoothing."""
-    if smoothing is None:
-        return None
-    dtype = guide.dtype
-    if keras.backend.standardize_dtype(dtype) in ("float16", "bfloat16"):
-        guide = ops.cast(guide, "float32")
-    smoothing = ops.convert_to_tensor(smoothing, guide.dtype)
-    smoothing = ops.tile(smoothing[:, :, None, None], (1, 1, guide.shape[-1], 1))
-    batch = ops.shape(guide)[0]
-    if guide.shape[0] in (None, 0):
-        # Of an empty batch TensorFlow's gradient by the filter would be whatever is in the memory.
-        guide = ops.pad(guide, ((0, 1), (0, 0), (0, 0), (0, 0)))
-    image = ops.depthwise_conv(guide, smoothing, padding="same", data_format="channels_last")
-    image = image[:batch] if guide.shape[0] in (None, 1) else image
-    return ops.cast(image, dtype)
-
-
-def join_phases(kernels, window):
-    """Phases [(B, M, N, T, ...) or None] as one (B, OH, OW, kh * kw, ...); other taps are 0."""
-    if len(kernels) == 1:
-        return kernels[0]
-    example = next(kernel for kernel in kernels if kernel is not None)
-    zero = ops.zeros_like(example[:, :, :, 0])
-    images = []
-    for phase, kernel in zip(window.phases(), kernels):
-        planes = [zero] * math.prod(window.kernel_size)
-        for position, tap in enumerate(phase.tap_indices):
-            planes[tap] = kernel[:, :, :, position]
-        images.append(ops.stack(planes, axis=3))
-    return interleave(images, window.phase_counts, window.output_size)
-
-
-def split_phases(kernel, window):
-    """(B, OH, OW, kh * kw, ...) as phases [(B, M, N, T, ...) or None]: the inverse of joining."""
-    if window.phase_counts == (1, 1):
-        return [kernel]
-    images = split(kernel, window.phase_counts, window.grid)
-    return [
-        ops.take(image, phase.tap_indices, axis=3) if phase.tap_indices else None
-        for phase, image in zip(window.phases(), images)
-    ]
+        return adapting
+    return adapting, image_to(ops.cast(output_mask, guide.dtype), data_format)

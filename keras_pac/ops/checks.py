@@ -11,9 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pac.ops.layout import shape_last
+from keras_pac.ops._geometry.layout import adapting_last, shape_last
+from keras_pac.ops._implementations.kernel_form import KERNEL_TYPES
 
-KERNEL_TYPES = ("gaussian", "inverse")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -71,9 +71,14 @@ def padding(value):
     return rows, columns
 
 
-def output_padding(value, strides):
+def output_padding(value, strides, transposed=True):
     if value is None:
         return None
+    if not transposed:
+        raise ValueError(
+            "`output_padding` belongs to a transposed convolution. Received: "
+            f"output_padding={value!r}, transposed=False"
+        )
     values = pair("output_padding", value, minimum=0)
     if any(v >= stride for v, stride in zip(values, strides)):
         raise ValueError(
@@ -166,6 +171,29 @@ def adapting_kernel(shape, expected, data_format):
         )
 
 
+def given_adapting_kernel(value, x, window, data_format, channels=None):
+    """A given K as a (B, OH, OW, T, 1 or C) tensor; `channels` allows one a channel."""
+    value = float_tensor("adapting_kernel", value)
+    output_size(window.output_size, window.input_size)
+    expected = (x.shape[0], *_plain(window.output_size), math.prod(window.kernel_size))
+    rank = len(value.shape)
+    if channels is not None and rank == 5:
+        expected = (*expected, channels)
+    adapting_kernel(value.shape, expected, data_format)
+    value = adapting_last(value, data_format)
+    return value if rank == 5 else value[..., None]
+
+
+def guide_of_transposed(size, strides, smallest):
+    """`smallest` is the output size for an input of one pixel."""
+    for output, stride, first in zip(size, strides, smallest):
+        if isinstance(output, int) and ((output - first) % stride or output < first):
+            raise ValueError(
+                "The guide must have the size of the output, (input size - 1) * strides + "
+                f"{smallest}. Received: a guide of {tuple(size)} with strides={strides}"
+            )
+
+
 def valid_mask(mask, expected, data_format):
     """A mask of numbers or booleans; `expected` is (B, H, W) of the input."""
     kind = str(getattr(mask, "dtype", "list"))
@@ -193,11 +221,49 @@ def filters(shape, channels, transposed=False):
     return shared
 
 
-def bias(shape, channels):
-    if tuple(shape) != (channels,):
+def bias(value, channels):
+    """A bias as a tensor, or None."""
+    if value is None:
+        return None
+    value = float_tensor("bias", value)
+    if tuple(value.shape) != (channels,):
         raise ValueError(
             f"`bias` must have one value per output channel: shape ({channels},). "
-            f"Received: shape {tuple(shape)}"
+            f"Received: shape {tuple(value.shape)}"
+        )
+    return value
+
+
+def one_or_each(name, value, count, optional=False):
+    """A positive number for each of `count` kernels, out of one for all or a list; or None."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value] * count
+    if len(values) != count:
+        raise ValueError(
+            f"`{name}` must be one number, or one for each of the {count} kernels. "
+            f"Received: {name}={value!r}"
+        )
+    for each in values:
+        if each is not None or not optional:
+            positive_number(name, each)
+    return values
+
+
+def target_and_guide(what, value):
+    """The two `what` that a joint upsampling model is called with."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError(
+            f"A joint upsampling model is called with two {what}, `[target_low, guide]`. "
+            f"Received: {value}"
+        )
+    return value
+
+
+def window_of_factor(kernel_size, factor):
+    """A smaller window would leave output pixels without any target pixel."""
+    if not _is_int(kernel_size) or kernel_size % 2 == 0 or kernel_size < factor:
+        raise ValueError(
+            "`kernel_size` must be an odd integer of at least `factor`. "
+            f"Received: kernel_size={kernel_size!r}, factor={factor}"
         )
 
 

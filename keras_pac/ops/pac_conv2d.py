@@ -1,14 +1,12 @@
 """Pixel-adaptive convolution."""
 
-import math
-
 from keras import ops
 
 from keras_pac.ops import checks
-from keras_pac.ops.layout import image_last, image_to, kernel_last
+from keras_pac.ops._geometry.layout import image_last, image_to
+from keras_pac.ops._geometry.window import convolution_window
+from keras_pac.ops._implementations import current
 from keras_pac.ops.symbolic import accepts_keras_tensors
-from keras_pac.ops.window import convolution_window
-from keras_pac.ops.windowed_sum import windowed_sum
 
 
 @accepts_keras_tensors
@@ -57,39 +55,17 @@ def pac_conv2d(
         equation 3 (arXiv 1904.05373).
     """
     data_format = checks.data_format(data_format)
-    x, kernel = checks.float_tensor("x", x), checks.float_tensor("kernel", kernel)
+    x, filter = checks.float_tensor("x", x), checks.float_tensor("kernel", kernel)
     checks.rank("x", x.shape, 4)
     x = image_last(x, data_format)
-    shared = checks.filters(kernel.shape, x.shape[-1])
+    shared = checks.filters(filter.shape, x.shape[-1])
     window = convolution_window(
         ops.shape(x)[1:3],
-        tuple(kernel.shape[:2]),
+        tuple(filter.shape[:2]),
         checks.pair("strides", strides),
         checks.padding(padding),
         checks.pair("dilation_rate", dilation_rate),
     )
-    adapting_kernel = check_adapting_kernel(adapting_kernel, x, window, data_format)
-    bias = check_bias(bias, x.shape[-1] if shared else kernel.shape[3])
-    return image_to(windowed_sum(x, adapting_kernel, kernel, window, bias), data_format)
-
-
-def check_adapting_kernel(adapting_kernel, x, window, data_format, channels=None):
-    """A given K as a checked (B, OH, OW, T, 1 or C) tensor; `channels` allows one a channel."""
-    adapting_kernel = checks.float_tensor("adapting_kernel", adapting_kernel)
-    checks.output_size(window.output_size, window.input_size)
-    sizes = [size if isinstance(size, int) else None for size in window.output_size]
-    expected = (x.shape[0], *sizes, math.prod(window.kernel_size))
-    rank = len(adapting_kernel.shape)
-    if channels is not None and rank == 5:
-        expected = (*expected, channels)
-    checks.adapting_kernel(adapting_kernel.shape, expected, data_format)
-    adapting_kernel = kernel_last(adapting_kernel, data_format)
-    return adapting_kernel if rank == 5 else adapting_kernel[..., None]
-
-
-def check_bias(bias, channels):
-    if bias is None:
-        return None
-    bias = checks.float_tensor("bias", bias)
-    checks.bias(bias.shape, channels)
-    return bias
+    adapting = checks.given_adapting_kernel(adapting_kernel, x, window, data_format)
+    bias = checks.bias(bias, x.shape[-1] if shared else filter.shape[3])
+    return image_to(current().windowed_sum(x, adapting, filter, window, bias), data_format)

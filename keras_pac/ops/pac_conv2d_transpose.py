@@ -3,11 +3,10 @@
 from keras import ops
 
 from keras_pac.ops import checks
-from keras_pac.ops.layout import image_last, image_to
-from keras_pac.ops.pac_conv2d import check_adapting_kernel, check_bias
+from keras_pac.ops._geometry.layout import image_last, image_to, mirrored
+from keras_pac.ops._geometry.window import transposed_window
+from keras_pac.ops._implementations import current
 from keras_pac.ops.symbolic import accepts_keras_tensors
-from keras_pac.ops.window import transposed_window
-from keras_pac.ops.windowed_sum import windowed_sum
 
 
 @accepts_keras_tensors
@@ -64,25 +63,20 @@ def pac_conv2d_transpose(
         (arXiv 1904.05373).
     """
     data_format = checks.data_format(data_format)
-    x, kernel = checks.float_tensor("x", x), checks.float_tensor("kernel", kernel)
+    x, filter = checks.float_tensor("x", x), checks.float_tensor("kernel", kernel)
     checks.rank("x", x.shape, 4)
     x = image_last(x, data_format)
-    shared = checks.filters(kernel.shape, x.shape[-1], transposed=True)
+    shared = checks.filters(filter.shape, x.shape[-1], transposed=True)
     strides = checks.pair("strides", strides)
     window = transposed_window(
         ops.shape(x)[1:3],
-        tuple(kernel.shape[:2]),
+        tuple(filter.shape[:2]),
         strides,
         checks.padding(padding),
         checks.output_padding(output_padding, strides),
         checks.pair("dilation_rate", dilation_rate),
     )
-    adapting_kernel = check_adapting_kernel(adapting_kernel, x, window, data_format)
-    bias = check_bias(bias, x.shape[-1] if shared else kernel.shape[2])
-    y = windowed_sum(x, adapting_kernel, mirrored(kernel), window, bias)
+    adapting = checks.given_adapting_kernel(adapting_kernel, x, window, data_format)
+    bias = checks.bias(bias, x.shape[-1] if shared else filter.shape[2])
+    y = current().windowed_sum(x, adapting, mirrored(filter), window, bias)
     return image_to(y, data_format)
-
-
-def mirrored(kernel):
-    """The filter (kh, kw, Cout, Cin) of a transposed convolution as that of its windowed sum."""
-    return ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))

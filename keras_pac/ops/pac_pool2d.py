@@ -3,11 +3,10 @@
 from keras import ops
 
 from keras_pac.ops import checks
-from keras_pac.ops.layout import image_last, image_to
-from keras_pac.ops.pac_conv2d import check_adapting_kernel
+from keras_pac.ops._geometry.layout import image_last, image_to
+from keras_pac.ops._geometry.window import convolution_window
+from keras_pac.ops._implementations import current
 from keras_pac.ops.symbolic import accepts_keras_tensors
-from keras_pac.ops.window import convolution_window
-from keras_pac.ops.windowed_sum import windowed_sum
 
 
 @accepts_keras_tensors
@@ -63,5 +62,5 @@ def pac_pool2d(
         checks.padding(padding),
         checks.pair("dilation_rate", dilation_rate),
     )
-    adapting_kernel = check_adapting_kernel(adapting_kernel, x, window, data_format, x.shape[-1])
-    return image_to(windowed_sum(x, adapting_kernel, None, window), data_format)
+    adapting = checks.given_adapting_kernel(adapting_kernel, x, window, data_format, x.shape[-1])
+    return image_to(current().windowed_sum(x, adapting, None, window), data_format)

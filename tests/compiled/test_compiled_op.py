@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import keras_pac
-from keras_pac.ops import library
+from keras_pac.ops._implementations import library
 from tests.support.compiled_op import GIVEN, INVERSE, KERNEL, SUM, absent, needs_op, ones
 from tests.support.processes import output_of
 from tests.support.tolerances import assert_close

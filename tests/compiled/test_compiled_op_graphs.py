@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import keras_pac
-from keras_pac.ops import compiled as compiled_op
-from keras_pac.ops import library
+from keras_pac.ops._implementations import compiled as compiled_op
+from keras_pac.ops._implementations import library
 from tests.support.compiled_op import needs_op
 from tests.support.exported import LOAD
 from tests.support.processes import output_of

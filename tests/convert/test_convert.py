@@ -11,7 +11,7 @@ import pytest
 
 from keras_pac import models
 from keras_pac.convert import load_pacnet_weights
-from keras_pac.pytorch_file import read_state_dict
+from keras_pac.convert.pytorch_file import read_state_dict
 from tests.support.paths import REFERENCE_MODELS as REFERENCE
 
 DJIF = REFERENCE / "djif_x4.pth"

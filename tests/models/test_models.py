@@ -13,7 +13,7 @@ from examples import evaluation
 from examples.scenes.drawing import draw_scene
 from keras_pac import models
 from keras_pac.convert import load_pacnet_weights
-from keras_pac.ops.resize import enlarge_bilinear, shrink_bilinear
+from keras_pac.ops._geometry.resize import enlarge_bilinear, shrink_bilinear
 from tests.support.paths import REFERENCE_MODELS
 
 REFERENCE_CLASSES = {
@@ -266,11 +266,11 @@ def test_float64(name):
 @pytest.mark.parametrize(
     "target, guide, message",
     [
-        ((1, 6, 8, 1), (1, 24, 31, 3), "must be `factor` times"),
-        ((1, 6, 8, 1), (1, 12, 16, 3), "must be `factor` times"),
-        ((1, 6, 8, 1), (2, 24, 32, 3), "same batch size"),
-        ((1, 6, 8, 1), (1, 24, 32, 1), "3 channels"),
-        ((6, 8, 1), (24, 32, 3), "must have shape"),
+        ((1, 6, 8, 1), (1, 24, 31, 3), "must fit `target_low`.*24, 32, 3"),
+        ((1, 6, 8, 1), (1, 12, 16, 3), "must fit `target_low`.*24, 32, 3"),
+        ((1, 6, 8, 1), (2, 24, 32, 3), "must fit `target_low`.*1, 24, 32, 3"),
+        ((1, 6, 8, 1), (1, 24, 32, 1), "must fit `target_low`.*24, 32, 3"),
+        ((6, 8, 1), (24, 32, 3), "`target_low` must have 4 dimensions"),
     ],
     ids=str,
 )

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_pac import PacConv2D
 from keras_pac.models import swap_conv2d
-from keras_pac.ops.resize import resize_bilinear
+from keras_pac.ops._geometry.resize import resize_bilinear
 from tests.support.tolerances import assert_close
 
 

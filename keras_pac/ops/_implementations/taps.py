@@ -16,80 +16,81 @@ Nothing is scattered: every element has one writer, and two runs agree to the la
 import keras
 from keras import ops
 
-from keras_pac.ops.adjoint import adjoints
-from keras_pac.ops.blocks import Gather, after, by_rows, to_image
-from keras_pac.ops.window import Taps, crop, interleave, slice_tap
+from keras_pac.ops._geometry.adjoint import adjoints
+from keras_pac.ops._geometry.blocks import Gather, after, by_rows, to_image
+from keras_pac.ops._geometry.images import crop, interleave, slice_tap
+from keras_pac.ops._geometry.window import Taps
 
 
-def windowed_sum(x, adapting_kernel, kernel, taps):
+def phase_sum(x, adapting, filter, taps):
     """sum_t K_t W_t x_t over the taps of one phase.
 
     Args:
         x: (B, H, W, Cin).
-        adapting_kernel: (B, M, N, T, 1), or (B, M, N, T, Cin) where `kernel` is None.
-        kernel: (T, Cin, Cout), or None for pooling (every channel by itself, W_t = 1).
+        adapting: (B, M, N, T, 1), or (B, M, N, T, Cin) where `filter` is None.
+        filter: (T, Cin, Cout), or None for pooling (every channel by itself, W_t = 1).
         taps: `window.Taps` with T taps and the grid (M, N).
 
     Returns:
         (B, M, N, Cout).
     """
-    weights = [] if kernel is None else [kernel]
+    weights = [] if filter is None else [filter]
 
     @ops.custom_gradient
     def function(*arguments):
-        y = _windowed_sum(taps, *arguments)
+        y = _phase_sum(taps, *arguments)
 
         def gradient(*saved, upstream=None):
             (dy,) = after([y], saved[0] if upstream is None else upstream)
-            return _windowed_sum_gradients(dy, taps, *arguments)
+            return _phase_sum_gradients(dy, taps, *arguments)
 
         return y, gradient
 
-    return function(x, adapting_kernel, *weights)
+    return function(x, adapting, *weights)
 
 
-def _windowed_sum(taps, x, adapting_kernel, kernel=None):
+def _phase_sum(taps, x, adapting, filter=None):
     gather = Gather(taps)
-    kernel = _matrix(kernel)
+    filter = _matrix(filter)
 
-    def sums(block, x, adapting_kernel):
-        return (_contract(gather.windows(x, block) * block.of(adapting_kernel), kernel, block),)
+    def sums(block, x, adapting):
+        return (_contract(gather.windows(x, block) * block.of(adapting), filter, block),)
 
-    (y,) = by_rows(sums, taps, x.shape[-1], x, adapting_kernel)
+    (y,) = by_rows(sums, taps, x.shape[-1], x, adapting)
     return to_image(y, taps.grid)
 
 
-def _windowed_sum_gradients(dy, taps, x, adapting_kernel, kernel=None):
-    dx, dk, dkernel = [], [], []
+def _phase_sum_gradients(dy, taps, x, adapting, filter=None):
+    dx, dk, dfilter = [], [], []
     for adjoint in adjoints(taps, ops.shape(x)[1:3]):
         x_phase = adjoint.phase_of(x)
         if not adjoint.tap_ids:
             dx.append(ops.zeros_like(x_phase))
             continue
-        phase_kernel = None if kernel is None else ops.take(kernel, adjoint.tap_ids, axis=0)
-        sums = _adjoint_sums(dy, adjoint, x_phase, adapting_kernel, phase_kernel)
+        phase_filter = None if filter is None else ops.take(filter, adjoint.tap_ids, axis=0)
+        sums = _adjoint_sums(dy, adjoint, x_phase, adapting, phase_filter)
         dx.append(to_image(sums[0], adjoint.taps.grid))
         dk.append((adjoint.tap_ids, adjoint.to_outputs(to_image(sums[1], adjoint.taps.grid))))
-        if kernel is not None:
-            dkernel.append((adjoint.tap_ids, sum(sums[2])))
+        if filter is not None:
+            dfilter.append((adjoint.tap_ids, sum(sums[2])))
     dx = interleave(dx, taps.steps, ops.shape(x)[1:3])
-    if kernel is None:
+    if filter is None:
         return dx, _in_tap_order(dk, axis=3)
-    return dx, _in_tap_order(dk, axis=3), _in_tap_order(dkernel, axis=0)
+    return dx, _in_tap_order(dk, axis=3), _in_tap_order(dfilter, axis=0)
 
 
-def _adjoint_sums(dy, adjoint, x, adapting_kernel, kernel):
+def _adjoint_sums(dy, adjoint, x, adapting, filter):
     """Per block of rows, the sums of the module's docstring for one phase of x."""
-    channel_wise = adapting_kernel.shape[-1] != 1
-    if kernel is not None:
-        t, c_in, c_out = kernel.shape
-        to_output = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (c_in, t * c_out))
-        to_input = _matrix(ops.transpose(kernel, (0, 2, 1)))
+    channel_wise = adapting.shape[-1] != 1
+    if filter is not None:
+        t, c_in, c_out = filter.shape
+        to_output = ops.reshape(ops.transpose(filter, (1, 0, 2)), (c_in, t * c_out))
+        to_input = _matrix(ops.transpose(filter, (0, 2, 1)))
     gather = Gather(adjoint.taps)
 
-    def sums(block, x, dy, adapting_kernel):
+    def sums(block, x, dy, adapting):
         windows = gather.windows(dy, block)
-        if kernel is None:
+        if filter is None:
             dk = windows * block.of(x)[:, :, None]
         else:
             x = ops.reshape(block.of(x), (-1, c_in))
@@ -98,14 +99,14 @@ def _adjoint_sums(dy, adjoint, x, adapting_kernel, kernel):
         dk = dk if channel_wise else ops.sum(dk, axis=-1, keepdims=True)
         # With the other use of the windows over, TensorFlow can multiply them in place.
         (windows,) = after([dk], windows)
-        weighted = windows * gather.entries(adapting_kernel, adjoint.tap_ids, block)
-        if kernel is None:
+        weighted = windows * gather.entries(adapting, adjoint.tap_ids, block)
+        if filter is None:
             return _contract(weighted, None, block), dk
         dx = _contract(weighted, to_input, block)
-        dkernel = _matmul(ops.transpose(x), ops.reshape(weighted, (-1, t * c_out)))
-        return dx, dk, ops.transpose(ops.reshape(dkernel, (c_in, t, c_out)), (1, 0, 2))
+        dfilter = _matmul(ops.transpose(x), ops.reshape(weighted, (-1, t * c_out)))
+        return dx, dk, ops.transpose(ops.reshape(dfilter, (c_in, t, c_out)), (1, 0, 2))
 
-    return by_rows(sums, adjoint.taps, dy.shape[-1], x, dy, adapting_kernel)
+    return by_rows(sums, adjoint.taps, dy.shape[-1], x, dy, adapting)
 
 
 def squared_differences(guide, center, taps, asymmetric, channel_wise):
@@ -275,9 +276,9 @@ def _pairs_gradient(weights, guide, taps):
     return to_image(rows, size)
 
 
-def _matrix(kernel):
+def _matrix(filter):
     """(T, Cin, Cout) as (T * Cin, Cout)."""
-    return None if kernel is None else ops.reshape(kernel, (-1, kernel.shape[-1]))
+    return None if filter is None else ops.reshape(filter, (-1, filter.shape[-1]))
 
 
 def _contract(windows, matrix, block):

@@ -1,67 +1,36 @@
 """The compiled TensorFlow op: whole windows in one call."""
 
-import functools
-import sys
-
 import tensorflow as tf
 
-from keras_pac.ops import library
-
-# What the error of XLA shows where a function that was traced before is called inside XLA.
-NODE_NAME = "in_XLA_call_keras_pac.set_implementation_taps_first"
-# Whoever traces a graph from one of these modules saves it for another process.
-EXPORTERS = ("tensorflow.python.saved_model.", "tensorflow.lite.", "keras.src.export.", "tf2onnx")
+from keras_pac.ops._implementations import library
+from keras_pac.ops._implementations.tracing import NODE_NAME
 
 
-def fits_here():
-    """Whether the op may be put where the call comes from: neither into XLA nor into an export."""
-    if tf.executing_eagerly():
-        return True
-    if tf.__internal__.get_enclosing_xla_context() is not None or _exporting():
-        return False
-    graph = tf.compat.v1.get_default_graph()
-    if hasattr(graph, "capture"):
-        graph.capture(_not_for_export())
-    return True
-
-
-def adapting_kernel(
-    guide,
-    center,
-    window,
-    valid_mask,
-    *,
-    kind,
-    alpha,
-    exponent,
-    asymmetric,
-    channel_wise,
-    normalize,
-):
-    """K (B, OH, OW, T, 1 or G) and the output mask (B, OH, OW, 1) or None, in the guide's type."""
-    values = guide.shape[-1] if channel_wise else 1
-    kernel, output_mask = library.load().keras_pac_adapting_kernel(
+def adapting_kernel(guide, window, form, valid_mask=None):
+    """K (B, OH, OW, kh * kw, 1 or G) in the guide's type, and the output mask or None."""
+    values = guide.shape[-1] if form.channel_wise else 1
+    adapting, output_mask = library.load().keras_pac_adapting_kernel(
         guide=guide,
-        center=_tensor(center, guide.dtype),
+        center=_tensor(form.smoothed(guide), guide.dtype),
         valid_mask=_tensor(valid_mask, guide.dtype),
-        alpha=_scalars(alpha, guide.dtype, values),
-        exponent=_scalars(exponent, guide.dtype, values),
+        alpha=_scalars(form.alpha, guide.dtype, values),
+        exponent=_scalars(form.exponent, guide.dtype, values),
         input_size=_sizes(window.input_size),
-        normalize=normalize,
-        channel_wise=channel_wise,
-        kind=kind,
-        asymmetric=asymmetric,
+        kind=form.kind,
+        asymmetric=form.asymmetric,
+        channel_wise=form.channel_wise,
+        normalize=form.normalize,
         **_geometry(window),
         name=NODE_NAME,
     )
-    return kernel, None if valid_mask is None else output_mask
+    return adapting, None if valid_mask is None else output_mask
 
 
-def windowed_sum(x, adapting_kernel, kernel, window, bias=None):
-    """`windowed_sum.windowed_sum` with a given K."""
+def windowed_sum(x, adapting_kernel, filter, window, bias=None):
+    """y for a given K."""
     return _windowed_sum(
         x,
-        kernel,
+        filter,
         window,
         bias,
         adapting_kernel=tf.cast(adapting_kernel, x.dtype),
@@ -69,27 +38,33 @@ def windowed_sum(x, adapting_kernel, kernel, window, bias=None):
     )
 
 
-def guided_windowed_sum(
-    x, guide, center, kernel, window, bias=None, *, kind, alpha, exponent, asymmetric
-):
-    """The same with the K of a guide of the type of x, computed in the same pass."""
-    return _windowed_sum(
+def guided_windowed_sum(x, guide, filter, window, form, bias=None, valid_mask=None):
+    """y for the K of a guide, and the output mask or None.
+
+    Where one pass can do it, K is computed in the cache and not stored.
+    """
+    needs_whole_windows = form.normalize or form.channel_wise or valid_mask is not None
+    if needs_whole_windows or guide.dtype != x.dtype:
+        adapting, output_mask = adapting_kernel(guide, window, form, valid_mask)
+        return windowed_sum(x, adapting, filter, window, bias), output_mask
+    y = _windowed_sum(
         x,
-        kernel,
+        filter,
         window,
         bias,
         guide=guide,
-        center=center,
-        alpha=alpha,
-        exponent=exponent,
-        kind=kind,
-        asymmetric=asymmetric,
+        center=form.smoothed(guide),
+        alpha=form.alpha,
+        exponent=form.exponent,
+        kind=form.kind,
+        asymmetric=form.asymmetric,
     )
+    return y, None
 
 
 def _windowed_sum(
     x,
-    kernel,
+    filter,
     window,
     bias,
     adapting_kernel=None,
@@ -106,7 +81,7 @@ def _windowed_sum(
         center=_tensor(center, x.dtype),
         alpha=_scalars(alpha, x.dtype),
         exponent=_scalars(exponent, x.dtype),
-        kernel=_tensor(kernel, x.dtype),
+        kernel=_tensor(filter, x.dtype),
         bias=_tensor(bias, x.dtype),
         **attributes,
         **_geometry(window),
@@ -141,37 +116,6 @@ def _sizes(values):
     if all(isinstance(value, int) for value in values):
         return tf.constant(values, tf.int64)
     return tf.stack([tf.cast(value, tf.int64) for value in values])
-
-
-def _not_for_export():
-    """A resource that no model tracks: TensorFlow refuses to save a graph that refers to it.
-
-    TensorFlow traces a `tf.function` again to save it, but can't do that with a concrete function
-    that the user got before. Its error shows the name of the resource.
-    """
-    with tf.init_scope(), tf.device("CPU:0"):
-        # Inside a `tf.Graph` it belongs to that graph.
-        return _eager_resource() if tf.executing_eagerly() else _resource()
-
-
-def _resource():
-    return tf.raw_ops.VarHandleOp(
-        dtype=tf.bool,
-        shape=(),
-        shared_name="call keras_pac.set_implementation('taps') before tracing what is saved",
-    )
-
-
-_eager_resource = functools.cache(_resource)
-
-
-def _exporting():
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(EXPORTERS):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _attributes(op, *names):

@@ -6,7 +6,7 @@ import math
 import keras
 from keras import ops
 
-from keras_pac.ops.window import crop, span
+from keras_pac.ops._geometry.images import crop, span
 
 # Bytes of gathered windows in one block, of which a training step holds two: as much as the image,
 # within these bounds. Smaller blocks lose more time in starting operations than their cache hits
@@ -142,6 +142,15 @@ class Gather:
         """step * output + offset, relative to the first: (count, len(offsets))."""
         offsets = _integers((offset - min(offsets) for offset in offsets), self._index_type)
         return ops.arange(count, dtype=self._index_type)[:, None] * step + offsets
+
+
+def gather_windows(image, taps):
+    """All windows of an image at once: (B, M, N, T, C)."""
+    gather = Gather(taps)
+    (rows,) = by_rows(
+        lambda block, image: (gather.windows(image, block),), taps, image.shape[-1], image
+    )
+    return to_image(rows, taps.grid)
 
 
 def _integers(values, dtype):

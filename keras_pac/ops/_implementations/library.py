@@ -6,8 +6,12 @@ import json
 import pathlib
 import warnings
 
-FOLDER = pathlib.Path(__file__).parent.parent / "_compiled"
-LIBRARY, INFO = "keras_pac_ops.so", "keras_pac_ops.json"
+from keras_pac.version import __version__
+
+FOLDER = pathlib.Path(__file__).parents[2] / "_compiled"
+# The build reads these two names here.
+LIBRARY = "keras_pac_ops.so"
+INFO = "keras_pac_ops.json"
 HOW = "`make op` in the sources builds it"
 
 
@@ -83,9 +87,4 @@ def warn_if_refused():
 def _versions():
     import tensorflow as tf
 
-    import keras_pac
-
-    return {
-        "tensorflow": tf.__version__,
-        "keras_pac": keras_pac.__version__,
-    }
+    return {"tensorflow": tf.__version__, "keras_pac": __version__}

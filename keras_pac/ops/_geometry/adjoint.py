@@ -9,8 +9,9 @@ import dataclasses
 
 from keras import ops
 
-from keras_pac.ops.blocks import Gather, by_rows, to_image
-from keras_pac.ops.window import Taps, pad
+from keras_pac.ops._geometry.blocks import Gather, by_rows, to_image
+from keras_pac.ops._geometry.images import pad
+from keras_pac.ops._geometry.window import Taps
 
 
 @dataclasses.dataclass(frozen=True)

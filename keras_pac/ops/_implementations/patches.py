@@ -2,15 +2,15 @@
 
 import tensorflow as tf
 
-from keras_pac.ops.window import crop, span
+from keras_pac.ops._geometry.images import crop, span
 
 
-def windowed_sum(x, adapting_kernel, kernel, taps):
-    """sum_t K_t W_t x_t; the arguments are those of `taps.windowed_sum`."""
-    windows = _windows(x, taps) * adapting_kernel
-    if kernel is None:
+def phase_sum(x, adapting, filter, taps):
+    """sum_t K_t W_t x_t; the arguments are those of `taps.phase_sum`."""
+    windows = _windows(x, taps) * adapting
+    if filter is None:
         return tf.reduce_sum(windows, axis=3)
-    return tf.tensordot(windows, kernel, 2)
+    return tf.tensordot(windows, filter, 2)
 
 
 def squared_differences(guide, center, taps, asymmetric, channel_wise):

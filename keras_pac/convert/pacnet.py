@@ -1,9 +1,9 @@
-"""Weights from elsewhere."""
+"""Weights that the authors of the PAC paper published."""
 
 import numpy as np
 
+from keras_pac.convert.pytorch_file import read_state_dict
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample
-from keras_pac.pytorch_file import read_state_dict
 
 
 def load_pacnet_weights(model, path):

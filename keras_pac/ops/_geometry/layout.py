@@ -1,4 +1,4 @@
-"""Between channels_last, in which everything is computed, and channels_first."""
+"""Layouts: channels_last, in which everything is computed, and what users give or get."""
 
 from keras import ops
 
@@ -11,18 +11,18 @@ def image_to(image, data_format):
     return ops.transpose(image, (0, 3, 1, 2)) if data_format == "channels_first" else image
 
 
-def kernel_last(kernel, data_format):
+def adapting_last(adapting, data_format):
     """(B, T, [C,] OH, OW) as (B, OH, OW, T[, C])."""
     if data_format == "channels_last":
-        return kernel
-    return ops.transpose(kernel, (0, 2, 3, 1) if len(kernel.shape) == 4 else (0, 3, 4, 1, 2))
+        return adapting
+    return ops.transpose(adapting, (0, 2, 3, 1) if len(adapting.shape) == 4 else (0, 3, 4, 1, 2))
 
 
-def kernel_to(kernel, data_format):
+def adapting_to(adapting, data_format):
     """(B, OH, OW, T[, C]) as (B, T, [C,] OH, OW)."""
     if data_format == "channels_last":
-        return kernel
-    return ops.transpose(kernel, (0, 3, 1, 2) if len(kernel.shape) == 4 else (0, 3, 4, 1, 2))
+        return adapting
+    return ops.transpose(adapting, (0, 3, 1, 2) if len(adapting.shape) == 4 else (0, 3, 4, 1, 2))
 
 
 def shape_last(shape, data_format):
@@ -33,3 +33,8 @@ def shape_last(shape, data_format):
 
 def shape_to(shape, data_format):
     return (shape[0], shape[3], *shape[1:3]) if data_format == "channels_first" else tuple(shape)
+
+
+def mirrored(filter):
+    """The filter (kh, kw, Cout, Cin) of a transposed convolution as that of its windowed sum."""
+    return ops.transpose(ops.flip(filter, axis=(0, 1)), (0, 1, 3, 2))

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_pac.ops.layout import image_last, image_to
-from keras_pac.ops.resize import resize_bilinear
+from keras_pac.ops._geometry.layout import image_last, image_to
+from keras_pac.ops._geometry.resize import resize_bilinear
 
 
 @keras.saving.register_keras_serializable("keras_pac")

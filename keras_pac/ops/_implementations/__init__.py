@@ -1,4 +1,27 @@
-"""Which code computes a windowed sum, and why."""
+"""Which code computes K and windowed sums, and why.
+
+All implementations keep one contract. `current()` returns what keeps it here and now:
+
+    adapting_kernel(guide, window, form, valid_mask=None) -> K, output_mask
+    windowed_sum(x, adapting_kernel, filter, window, bias=None) -> y
+    guided_windowed_sum(x, guide, filter, window, form, bias=None, valid_mask=None)
+        -> y, output_mask
+
+Args of the contract, all channels last:
+    x: (B, H, W, Cin).
+    guide: (B, H, W, G); for a transposed window at the size of the output.
+    adapting_kernel: K, (B, OH, OW, kh * kw, 1 or Cin).
+    filter: (kh, kw, Cin, Cout), (kh, kw, 1, 1) for one that all channels share, or None for ones.
+    window: `window.Window`.
+    form: `kernel_form.KernelForm`.
+    bias: None or (Cout,).
+    valid_mask: None or (B, H, W, 1).
+
+    y is (B, OH, OW, Cout) in the type of x; output_mask is (B, OH, OW, 1), or None without a mask.
+
+A new implementation is a module with these functions, a name in `NAMES`, a line in `current`, and
+its reasons in `not_supported_reasons`.
+"""
 
 import contextlib
 import contextvars
@@ -6,7 +29,8 @@ import os
 
 import keras
 
-from keras_pac.ops import library, taps
+from keras_pac.ops._implementations import library, taps
+from keras_pac.ops._implementations.portable import Portable
 
 NAMES = ("patches", "taps", "compiled")
 
@@ -114,13 +138,19 @@ def get_implementation():
     return "compiled" if library.has_cuda() or not _has_gpu() else "taps"
 
 
-def compiled():
-    """The module of the compiled op if that is chosen and fits where the call comes from."""
-    if get_implementation() != "compiled":
-        return None
-    from keras_pac.ops import compiled  # needs TensorFlow
+def current():
+    """What keeps the contract for a call made here: chosen once, at the start of an operation."""
+    name = get_implementation()
+    if name == "compiled":
+        from keras_pac.ops._implementations import compiled, tracing  # need TensorFlow
 
-    return compiled if compiled.fits_here() else None
+        if tracing.op_fits_here():
+            return compiled
+    if name == "patches":
+        from keras_pac.ops._implementations import patches  # needs TensorFlow
+
+        return Portable(patches)
+    return Portable(taps)
 
 
 def avoids_xla():
@@ -147,15 +177,6 @@ def _choice():
         except ValueError as error:
             raise ValueError(f"KERAS_PAC_IMPLEMENTATION: {error}") from error
     return _chosen
-
-
-def module():
-    """The module with the `windowed_sum` and `squared_differences` that run now."""
-    if get_implementation() == "patches":
-        from keras_pac.ops import patches  # needs TensorFlow
-
-        return patches
-    return taps
 
 
 def _check_can_run(name):

@@ -1,0 +1,5 @@
+"""Weights from elsewhere."""
+
+from keras_pac.convert.pacnet import load_pacnet_weights
+
+__all__ = ["load_pacnet_weights"]

@@ -1,0 +1,155 @@
+"""Adapting kernels and windowed sums in `keras.ops`: a window as its phases.
+
+Two modules compute one phase, with the same functions `phase_sum` and `squared_differences`:
+`taps`, which bounds the memory, and `patches`, the readable definition.
+"""
+
+import math
+
+from keras import ops
+
+from keras_pac.ops._geometry.blocks import gather_windows
+from keras_pac.ops._geometry.images import interleave, slice_tap, split
+from keras_pac.ops._implementations.kernel_form import in_float32
+
+
+class Portable:
+    """The contract of all implementations (see `keras_pac.ops._implementations`).
+
+    Args:
+        phases: the module that computes one phase.
+    """
+
+    def __init__(self, phases):
+        self._phases = phases
+
+    def adapting_kernel(self, guide, window, form, valid_mask=None):
+        """K (B, OH, OW, kh * kw, 1 or G), and the output mask or None; in float32 at least."""
+        adapting, output_mask = self._adapting_phases(guide, window, form, valid_mask)
+        return _join_phases(adapting, window), output_mask
+
+    def windowed_sum(self, x, adapting_kernel, filter, window, bias=None):
+        """y for a given K."""
+        return self._sum_phases(x, _split_phases(adapting_kernel, window), filter, window, bias)
+
+    def guided_windowed_sum(self, x, guide, filter, window, form, bias=None, valid_mask=None):
+        """y for the K of a guide, and the output mask or None."""
+        adapting, output_mask = self._adapting_phases(guide, window, form, valid_mask)
+        return self._sum_phases(x, adapting, filter, window, bias), output_mask
+
+    def _adapting_phases(self, guide, window, form, valid_mask):
+        """([(B, M, N, T, 1 or G), None for a phase without taps], output mask or None)."""
+        guide = in_float32(guide)
+        smoothed = form.smoothed(guide)
+        guides = split(window.pad(guide), window.phase_counts, window.grid)
+        centers = guides
+        if smoothed is not None:
+            centers = split(window.pad(smoothed), window.phase_counts, window.grid)
+        counted = form.normalize or valid_mask is not None
+        if counted:
+            inside = window.pad(ops.ones((1, *window.input_size, 1), guide.dtype))
+            valid = inside
+            if valid_mask is not None:
+                valid = window.pad(ops.cast(valid_mask, guide.dtype))
+        all_adapting, masks = [], []
+        for phase, center in zip(window.phases(), centers):
+            if not phase.tap_indices:
+                all_adapting.append(None)
+                masks.append(None)
+                continue
+            if len(guides) == 1:
+                # `squared_differences` finds a centre that is the guide's own by itself.
+                center = None if smoothed is None else slice_tap(center, phase.guide_taps.middle)
+            distance = self._phases.squared_differences(
+                guides[window.guide_phase],
+                center,
+                phase.guide_taps,
+                form.asymmetric,
+                form.channel_wise,
+            )
+            adapting = form.similarity(distance)
+            if counted:
+                in_image = gather_windows(inside, phase.input_taps)
+                met = in_image if valid is inside else gather_windows(valid, phase.input_taps)
+                adapting, mask = _divide_by_sum(adapting * met, met, in_image, form.normalize)
+                masks.append(mask)
+            all_adapting.append(adapting)
+        if valid_mask is None:
+            return all_adapting, None
+        output_mask = interleave(_fill_gaps(masks), window.phase_counts, window.output_size)
+        return all_adapting, output_mask
+
+    def _sum_phases(self, x, all_adapting, filter, window, bias):
+        """y for the K of each phase."""
+        padded = window.pad(x)
+        shared = filter is not None and tuple(filter.shape[2:]) == (1, 1)
+        if filter is not None:
+            filter = ops.cast(filter, x.dtype)
+            filter = ops.reshape(filter, (math.prod(window.kernel_size), *filter.shape[2:]))
+        sums = []
+        for phase, adapting in zip(window.phases(), all_adapting):
+            if adapting is None:
+                sums.append(None)
+                continue
+            adapting, phase_filter = ops.cast(adapting, x.dtype), filter
+            if filter is not None and len(phase.tap_indices) < filter.shape[0]:
+                phase_filter = ops.take(filter, phase.tap_indices, axis=0)
+            if shared:
+                adapting, phase_filter = adapting * phase_filter[:, 0], None
+            sums.append(self._phases.phase_sum(padded, adapting, phase_filter, phase.input_taps))
+        y = interleave(_fill_gaps(sums), window.phase_counts, window.output_size)
+        return y if bias is None else y + ops.cast(bias, x.dtype)
+
+
+def _divide_by_sum(adapting, met, in_image, normalize):
+    """K divided by its sum, or by the share of taps that count; and where the divisor is not 0.
+
+    Args:
+        adapting: (B, M, N, T, 1 or G), already 0 for taps that don't count.
+        met: (B or 1, M, N, T, 1), how much each tap counts.
+        in_image: (1, M, N, T, 1), 1 for the taps inside the image.
+        normalize: bool.
+    """
+    if normalize:
+        total = ops.sum(adapting, axis=3, keepdims=True)
+    else:
+        total = ops.sum(met, axis=3, keepdims=True)
+        total = total / ops.maximum(ops.sum(in_image, axis=3, keepdims=True), 1)
+    empty = total == 0
+    adapting = ops.where(empty, 0, adapting / ops.where(empty, 1, total))
+    return adapting, ops.cast(ops.any(ops.logical_not(empty), axis=-1), adapting.dtype)
+
+
+def _fill_gaps(phases):
+    """Phases that no tap reaches (None) as zeros of the shape of another one."""
+    example = next(phase for phase in phases if phase is not None)
+    return [ops.zeros_like(example) if phase is None else phase for phase in phases]
+
+
+def _join_phases(all_adapting, window):
+    """K [(B, M, N, T, ...) or None] of the phases as one (B, OH, OW, kh * kw, ...).
+
+    Taps that a phase does not have are 0.
+    """
+    if len(all_adapting) == 1:
+        return all_adapting[0]
+    example = next(adapting for adapting in all_adapting if adapting is not None)
+    zero = ops.zeros_like(example[:, :, :, 0])
+    images = []
+    for phase, adapting in zip(window.phases(), all_adapting):
+        planes = [zero] * math.prod(window.kernel_size)
+        for position, tap in enumerate(phase.tap_indices):
+            planes[tap] = adapting[:, :, :, position]
+        images.append(ops.stack(planes, axis=3))
+    return interleave(images, window.phase_counts, window.output_size)
+
+
+def _split_phases(adapting_kernel, window):
+    """K (B, OH, OW, kh * kw, ...) as phases [(B, M, N, T, ...) or None]: undoes the joining."""
+    if window.phase_counts == (1, 1):
+        return [adapting_kernel]
+    images = split(adapting_kernel, window.phase_counts, window.grid)
+    return [
+        ops.take(image, phase.tap_indices, axis=3) if phase.tap_indices else None
+        for phase, image in zip(window.phases(), images)
+    ]

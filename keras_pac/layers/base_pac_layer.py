@@ -31,6 +31,10 @@ class BasePacLayer(keras.layers.Layer):
     _transposed = False
     bias = None
     activation = None
+    # Weights of the adapting kernel, where the layer has them.
+    alpha_weight = None
+    exponent_weight = None
+    smoothing_weight = None
 
     def __init__(
         self,
@@ -129,7 +133,7 @@ class BasePacLayer(keras.layers.Layer):
                     **options,
                 )
                 setattr(self, f"{name}_weight", weight)
-        if self._learns_smoothing:
+        if self._smoothing is not None and self._smoothing.kind == "learned":
             start = self._smoothing.filter()
             self.smoothing_weight = self.add_weight(
                 shape=start.shape,
@@ -177,20 +181,14 @@ class BasePacLayer(keras.layers.Layer):
         guide = enlarge_bilinear(guide, self.strides)
         return crop(guide, *((0, size) for size in window.output_size))
 
-    @property
-    def _learns_smoothing(self):
-        return self._smoothing is not None and self._smoothing.kind == "learned"
-
     def _kernel_form(self):
-        inverse = self.kernel_type == "inverse"
-        if self._learns_smoothing:
-            smoothing = self.smoothing_weight
-        else:
-            smoothing = None if self._smoothing is None else self._smoothing.filter()
+        smoothing = self.smoothing_weight
+        if smoothing is None and self._smoothing is not None:
+            smoothing = self._smoothing.filter()
         return KernelForm(
             kind=self.kernel_type,
-            alpha=self.alpha_weight if inverse else None,
-            exponent=self.exponent_weight if inverse else None,
+            alpha=self.alpha_weight,
+            exponent=self.exponent_weight,
             asymmetric=self.asymmetric,
             smoothing=smoothing,
             channel_wise=self.channel_wise,
@@ -260,13 +258,7 @@ class BasePacLayer(keras.layers.Layer):
 
     def _check_shapes(self, input_shape):
         """The checked channels_last shapes of inputs and guide."""
-        if isinstance(input_shape, dict):
-            raise ValueError(
-                "The layer is called with `x` or `[x, guide]`. "
-                f"Received: a dict of {list(input_shape)}"
-            )
-        nested = len(input_shape) > 0 and isinstance(input_shape[0], (list, tuple))
-        shapes = list(input_shape) if nested else [input_shape]
+        shapes = checks.list_of_shapes("`x` or `[x, guide]`", input_shape)
         if not 1 <= len(shapes) <= 2:
             raise ValueError(
                 f"The layer is called with `x` or `[x, guide]`. Received: {len(shapes)} tensors"
@@ -296,8 +288,4 @@ class BasePacLayer(keras.layers.Layer):
 
 
 def _shapes(inputs):
-    if isinstance(inputs, dict):
-        return {name: tuple(tensor.shape) for name, tensor in inputs.items()}
-    if isinstance(inputs, (list, tuple)):
-        return [tuple(tensor.shape) for tensor in inputs]
-    return tuple(inputs.shape)
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), inputs)

@@ -9,7 +9,7 @@ from keras_pac.layers.mean_field_step import MeanFieldStep
 from keras_pac.layers.pairwise_kernel import as_pairwise_kernels
 from keras_pac.ops import adapting_kernel, checks
 from keras_pac.ops._geometry.cells import average_cells, count_cells
-from keras_pac.ops._geometry.layout import adapting_last, image_last, image_to
+from keras_pac.ops._geometry.layout import adapting_last, image_last, image_to, shape_to
 
 OUTPUTS = ("logits", "softmax", "log_softmax")
 
@@ -162,8 +162,7 @@ class PacCRF(keras.layers.Layer):
         return kernels
 
     def compute_output_shape(self, input_shape):
-        self._check_shapes(input_shape)
-        return tuple(input_shape[0] if _nested(input_shape) else input_shape)
+        return shape_to(self._check_shapes(input_shape)[0], self.data_format)
 
     def compute_output_spec(self, inputs, adapting_kernels=None):
         unary, _ = self._check_call(inputs, adapting_kernels)
@@ -213,11 +212,7 @@ class PacCRF(keras.layers.Layer):
 
     def _check_shapes(self, input_shape):
         """The checked channels_last shapes of unary and features."""
-        if isinstance(input_shape, dict):
-            raise ValueError(
-                "The layer must be called with a tensor or a list of tensors. Received: dict"
-            )
-        shapes = list(input_shape) if _nested(input_shape) else [input_shape]
+        shapes = checks.list_of_shapes("a tensor or a list of tensors", input_shape)
         names = ["unary"] + ["features"] * (len(shapes) - 1)
         shapes = [checks.image(name, shape, self.data_format) for name, shape in zip(names, shapes)]
         if shapes[0][-1] == 1:
@@ -276,7 +271,3 @@ class PacCRFLoose(PacCRF):
     """
 
     _loose = True
-
-
-def _nested(shape):
-    return len(shape) > 0 and isinstance(shape[0], (list, tuple))

@@ -30,12 +30,10 @@ class PacJointUpsampleLite(PacJointUpsample):
         **kwargs: `name`, `trainable` and `dtype` of a `keras.Model`.
 
     Input shape:
-        A list `[target_low, guide]` of two floating-point tensors, best in the range [0, 1]:
-        - target_low: (batch, height, width, channels)
-        - guide: (batch, factor * height, factor * width, 3)
+        As for `PacJointUpsample`.
 
     Output shape:
-        (batch, factor * height, factor * width, channels), in the unit of the target.
+        As for `PacJointUpsample`.
 
     Returns:
         A `keras.Model`, called as `model([target_low, guide])`.

@@ -149,18 +149,15 @@ def _check_arrays(probabilities, image):
             "`probabilities` and `image` must have the same height and width. "
             f"Received: shapes {probabilities.shape} and {image.shape}"
         )
-    if not np.issubdtype(probabilities.dtype, np.floating) or not (
-        probabilities.min() >= 0 and probabilities.max() <= 1
-    ):
-        raise ValueError(
-            "`probabilities` must be floating-point numbers from 0 to 1. Received: "
-            f"{probabilities.dtype} from {probabilities.min()} to {probabilities.max()}"
-        )
-    if image.dtype != np.uint8 and not (
-        np.issubdtype(image.dtype, np.floating) and image.min() >= 0 and image.max() <= 1
-    ):
-        raise ValueError(
-            "`image` must be of uint8, or of floating-point numbers from 0 to 1. Received: "
-            f"{image.dtype} from {image.min()} to {image.max()}"
-        )
+    _check_from_0_to_1("probabilities", probabilities, "")
+    if image.dtype != np.uint8:
+        _check_from_0_to_1("image", image, "of uint8, or of ")
     return probabilities, image
+
+
+def _check_from_0_to_1(name, array, others):
+    if not np.issubdtype(array.dtype, np.floating) or not (array.min() >= 0 and array.max() <= 1):
+        raise ValueError(
+            f"`{name}` must be {others}floating-point numbers from 0 to 1. Received: "
+            f"{array.dtype} from {array.min()} to {array.max()}"
+        )

@@ -143,6 +143,14 @@ def image(name, shape, data_format):
     return channels_last
 
 
+def list_of_shapes(what, value):
+    """The shapes of the tensors that a layer is called with: of one, or of a list of them."""
+    if isinstance(value, dict):
+        raise ValueError(f"The layer is called with {what}. Received: a dict of {list(value)}")
+    nested = len(value) > 0 and isinstance(value[0], (list, tuple))
+    return list(value) if nested else [value]
+
+
 def smoothing(shape):
     """The shape of a smoothing filter."""
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] is None or shape[0] % 2 == 0:
@@ -285,9 +293,8 @@ def positive_number(name, value):
 
 def positive_if_known(name, value):
     """None and tensors pass."""
-    if isinstance(value, str):
-        raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
-    if isinstance(value, numbers.Real) and not 0 < value < math.inf:
+    wrong = isinstance(value, str)
+    if wrong or isinstance(value, numbers.Real) and not 0 < value < math.inf:
         raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
 
 

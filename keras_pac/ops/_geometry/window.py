@@ -9,25 +9,34 @@ the input of a strided convolution splits the same way.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 from keras import ops
 
 from keras_pac.ops._geometry.images import pad
 
 
+class AxisPhase(NamedTuple):
+    """The taps that one phase of an axis sees, and where each lies."""
+
+    taps: tuple
+    input_offsets: tuple
+    guide_offsets: tuple
+
+
 @dataclasses.dataclass(frozen=True)
 class Axis:
     """One spatial axis of a window.
 
-    Output m of phase a reads input `step * m + input_offset` and guide `step * m + guide_offset`
-    for each of the phase's taps; what lies outside is 0. The guide of a transposed convolution is
-    split into phases as the output is, and all taps read its phase `guide_phase`.
+    Output m of a phase reads input and guide at `step * m + offset`, for the offset of each of the
+    phase's taps; what lies outside is 0. The guide of a transposed convolution is split into phases
+    as the output is, and all taps read its phase `guide_phase`.
     """
 
     before: object  # padding before the input (the zero-stuffed one, if transposed)
     padding: tuple  # (before, after) that input and guide get first, where the offsets need it
     step: int
-    phases: tuple  # of tuples of (tap, input_offset, guide_offset)
+    phases: tuple  # of `AxisPhase`
     guide_phase: int
     grid: object  # outputs of one phase
     output_size: object
@@ -45,12 +54,12 @@ def convolution_axis(size, kernel_size, stride, padding, dilation):
     if isinstance(padding[0], int):
         # Offsets outside the image do what padding does, without a copy of the image.
         first, padding = -padding[0], (0, 0)
-    offsets = [first + dilation * tap for tap in range(kernel_size)]
+    offsets = tuple(first + dilation * tap for tap in range(kernel_size))
     return Axis(
         before=before,
         padding=padding,
         step=stride,
-        phases=(tuple((tap, offset, offset) for tap, offset in enumerate(offsets)),),
+        phases=(AxisPhase(tuple(range(kernel_size)), offsets, offsets),),
         guide_phase=0,
         grid=output_size,
         output_size=output_size,
@@ -64,17 +73,18 @@ def transposed_axis(size, kernel_size, stride, padding, output_padding, dilation
     start = (kernel_size - 1) * dilation - crop
     middle = dilation * (kernel_size // 2)
     guide_phase = (start - middle) % stride
-    phases = [[] for _ in range(stride)]
-    for tap in range(kernel_size):
-        phase = (start - tap * dilation) % stride
-        position = phase + tap * dilation
-        guide_offset = (position - middle - guide_phase) // stride
-        phases[phase].append((tap, (position - start) // stride, guide_offset))
+    phases = []
+    for phase in range(stride):
+        taps = tuple(t for t in range(kernel_size) if (phase + t * dilation - start) % stride == 0)
+        positions = [phase + tap * dilation for tap in taps]
+        input_offsets = tuple((position - start) // stride for position in positions)
+        guide_offsets = tuple((p - middle - guide_phase) // stride for p in positions)
+        phases.append(AxisPhase(taps, input_offsets, guide_offsets))
     return Axis(
         before=start,
         padding=(0, 0),
         step=1,
-        phases=tuple(map(tuple, phases)),
+        phases=tuple(phases),
         guide_phase=guide_phase,
         grid=size - 1 + -(-extra // stride),
         output_size=(size - 1) * stride + extra,
@@ -144,7 +154,6 @@ class Window:
     """A (transposed) convolution window over images of one size."""
 
     input_size: tuple
-    guide_size: tuple  # of the input; if transposed, of the output
     kernel_size: tuple
     strides: tuple
     dilation_rate: tuple
@@ -180,26 +189,13 @@ class Window:
 
     def phases(self):
         """The phases in row-major order, also those that no tap reaches (they are zero)."""
-        rows, columns = self.rows, self.columns
-        for row_taps in rows.phases:
-            for column_taps in columns.phases:
-
-                def taps(part, row_taps=row_taps, column_taps=column_taps):
-                    return Taps(
-                        tuple(tap[part] for tap in row_taps),
-                        tuple(tap[part] for tap in column_taps),
-                        (rows.step, columns.step),
-                        self.grid,
-                    )
-
+        steps = self.rows.step, self.columns.step
+        for rows in self.rows.phases:
+            for columns in self.columns.phases:
                 yield Phase(
-                    tap_indices=tuple(
-                        row[0] * self.kernel_size[1] + column[0]
-                        for row in row_taps
-                        for column in column_taps
-                    ),
-                    input_taps=taps(1),
-                    guide_taps=taps(2),
+                    tuple(r * self.kernel_size[1] + c for r in rows.taps for c in columns.taps),
+                    Taps(rows.input_offsets, columns.input_offsets, steps, self.grid),
+                    Taps(rows.guide_offsets, columns.guide_offsets, steps, self.grid),
                 )
 
 
@@ -207,7 +203,7 @@ def convolution_window(size, kernel_size, strides, padding, dilation_rate):
     """The window of a convolution over an image of `size` (height, width)."""
     padding = padding if isinstance(padding, tuple) else (padding, padding)
     rows, columns = map(convolution_axis, size, kernel_size, strides, padding, dilation_rate)
-    return Window(size, size, kernel_size, strides, dilation_rate, False, rows, columns)
+    return Window(size, kernel_size, strides, dilation_rate, False, rows, columns)
 
 
 def transposed_window(size, kernel_size, strides, padding, output_padding, dilation_rate):
@@ -217,5 +213,4 @@ def transposed_window(size, kernel_size, strides, padding, output_padding, dilat
     rows, columns = map(
         transposed_axis, size, kernel_size, strides, padding, output_padding, dilation_rate
     )
-    guide_size = rows.output_size, columns.output_size
-    return Window(size, guide_size, kernel_size, strides, dilation_rate, True, rows, columns)
+    return Window(size, kernel_size, strides, dilation_rate, True, rows, columns)

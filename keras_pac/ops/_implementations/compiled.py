@@ -62,28 +62,16 @@ def guided_windowed_sum(x, guide, filter, window, form, bias=None, valid_mask=No
     return y, None
 
 
-def _windowed_sum(
-    x,
-    filter,
-    window,
-    bias,
-    adapting_kernel=None,
-    guide=None,
-    center=None,
-    alpha=None,
-    exponent=None,
-    **attributes,
-):
+def _windowed_sum(x, filter, window, bias, alpha=None, exponent=None, **given):
+    for name in ("adapting_kernel", "guide", "center"):
+        given[name] = _tensor(given.get(name), x.dtype)
     return library.load().keras_pac_windowed_sum(
         x=x,
-        adapting_kernel=_tensor(adapting_kernel, x.dtype),
-        guide=_tensor(guide, x.dtype),
-        center=_tensor(center, x.dtype),
         alpha=_scalars(alpha, x.dtype),
         exponent=_scalars(exponent, x.dtype),
         kernel=_tensor(filter, x.dtype),
         bias=_tensor(bias, x.dtype),
-        **attributes,
+        **given,
         **_geometry(window),
         name=NODE_NAME,
     )

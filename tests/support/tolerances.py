@@ -35,3 +35,10 @@ def assert_close(actual, expected, dtype, what="result"):
     scale = scale if scale > ROUNDED_ZERO else 1.0
     error = np.abs(actual - expected).max() / scale
     assert error <= RELATIVE[dtype], f"{what}: relative error {error:.2e} in {dtype}"
+
+
+def assert_gradients_close(gradients, expected, dtype):
+    """Compare the gradients of the same names."""
+    assert set(gradients) == set(expected), f"gradients of {set(gradients)}, not {set(expected)}"
+    for name, gradient in expected.items():
+        assert_close(gradients[name], gradient, dtype, f"gradient of {name}")

@@ -1,0 +1,64 @@
+"""Help pages, defaults, and data that the joint upsampling program refuses."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examples.joint_upsampling import __main__, train
+from examples.scenes.drawing import draw_scene
+from examples.training.errors import UserError
+from tests.support.joint_upsampling_program import OPTIONS, run_program
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"]])
+def test_every_command_has_a_help_page(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        __main__.main([*command, "--help"])
+    assert end.value.code == 0
+    assert "python -m examples.joint_upsampling" in capsys.readouterr().out
+
+
+def test_the_defaults_are_the_paper_s_protocol():
+    args = __main__.make_parser().parse_args(["train", "--data", "x", "--out", "y"])
+    assert (args.learning_rate, args.batch_size, args.crop) == (1e-4, 1, 256)
+    assert (args.epochs, args.schedule, args.loss, args.flips) == (5000, "steps", "l2", True)
+    optimizer = train.make_optimizer(args, steps=5000)
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 3499, 3501, 4499, 4501)]
+    np.testing.assert_allclose(rates, [1e-4, 1e-4, 1e-5, 1e-5, 1e-6])
+
+
+def write_pairs(folder, count=3, size=48):
+    """Folders of PNGs as a person has them; 0 means unknown."""
+    for number in range(count):
+        image, disparity = draw_scene(np.random.default_rng(number), size)
+        for name, array in (("rgb", image), ("depth", (100 * disparity).astype(np.uint16))):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(folder / name / f"{number}.png")
+    return ["--data", "folder", "--images", folder / "rgb", "--targets", folder / "depth"]
+
+
+def test_folders_of_pairs(tmp_path, capsys):
+    pairs = [*write_pairs(tmp_path / "pairs"), "--data-dir", tmp_path / "prepared"]
+    pairs += ["--unknown", 0, "--target-scale", 0.01]
+    run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--steps", 1, "--out", tmp_path / "run")
+    weights = tmp_path / "run" / "network.keras"
+    run_program("evaluate", *pairs, "--weights", weights)
+    assert "RMSE, mean of 3 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "1.png has no partner"),
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "depth/1.png"),
+        (lambda path: path.write_bytes(b""), "depth/1.png"),
+        (lambda path: Image.new("L", (48, 40), 7).save(path), "48, 48.*40, 48"),
+    ],
+    ids=["missing", "truncated", "empty", "size"],
+)
+def test_damaged_files_stop_the_program_before_training(tmp_path, damage, message):
+    pairs = [*write_pairs(tmp_path / "pairs"), "--data-dir", tmp_path / "prepared"]
+    damage(tmp_path / "pairs" / "depth" / "1.png")
+    with pytest.raises(UserError, match=message):
+        run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--steps", 1, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()

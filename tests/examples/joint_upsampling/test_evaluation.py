@@ -1,0 +1,115 @@
+"""Evaluation and prediction."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from examples import evaluation, files
+from examples.initial_weights import start_as_interpolation
+from examples.joint_upsampling import data, pictures
+from examples.training.errors import UserError
+from keras_pac.models import DJIF, PacJointUpsampleLite
+from tests.support.joint_upsampling_child import drawn_examples
+from tests.support.joint_upsampling_program import run_program
+
+
+@pytest.fixture(scope="module")
+def interpolating(tmp_path_factory):
+    """A file with a network that passes its target on, enlarged."""
+    network = PacJointUpsampleLite(4)
+    start_as_interpolation(network)
+    path = tmp_path_factory.mktemp("networks") / "interpolating.keras"
+    network.save(path)
+    return path
+
+
+@pytest.mark.parametrize("size", [(48, 64), (45, 62)], ids=["multiple", "padded"])
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_prediction(tmp_path, interpolating, size, suffix):
+    Image.new("RGB", size[::-1], (90, 80, 70)).save(tmp_path / "image.jpg")
+    low = np.full((12, 16), 1500, np.uint16)
+    low[6:] = 3000
+    low[0, :3] = 0  # unknown
+    Image.fromarray(low).save(tmp_path / "low.png")
+    output = tmp_path / "new" / f"depth{suffix}"
+    run_program(
+        *("predict", "--weights", interpolating, "--image", tmp_path / "image.jpg"),
+        *("--depth", tmp_path / "low.png", "--output", output),
+        *("--unknown", 0, "--target-scale", 0.001, "--tile", 32),
+    )
+    depth = files.read_target(output, scale=0.001 if suffix == ".png" else 1.0)
+    assert depth.shape == (*size, 1)
+    network = keras.models.load_model(interpolating)
+    guide = np.broadcast_to(files.read_image(tmp_path / "image.jpg")[:1, :1], (48, 64, 3))
+    filled = np.where(low == 0, 1.5, low / 1000)[..., None].astype(np.float32)
+    expected = evaluation.upsample(network, filled, guide)[: size[0], : size[1]]
+    np.testing.assert_allclose(depth, expected, atol=0.0006)
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_prediction_checks_the_sizes(tmp_path, interpolating):
+    Image.new("RGB", (64, 48)).save(tmp_path / "image.png")
+    np.save(tmp_path / "low.npy", np.ones((12, 15), np.float32))
+    command = ["predict", "--weights", interpolating, "--image", tmp_path / "image.png"]
+    command += ["--depth", tmp_path / "low.npy"]
+    with pytest.raises(UserError, match="image.png has 48x64 .* 12x16 .* factor of 4.*12x15"):
+        run_program(*command, "--output", tmp_path / "a.npy")
+    with pytest.raises(UserError, match="must end in"):
+        run_program(*command, "--output", tmp_path / "a.jpg")
+    for name in ("image.png", "low.npy"):
+        with pytest.raises(UserError, match=f"{name} would overwrite an input"):
+            run_program(*command, "--output", tmp_path / name)
+
+
+def test_evaluation(drawn, tmp_path, capsys):
+    DJIF(4).save(tmp_path / "djif.keras")
+    run_program(
+        *("evaluate --data drawn --factor 4 --border 2 --scale 100 --picture-count 1".split()),
+        *("--weights", tmp_path / "djif.keras", "--json", tmp_path / "report.json"),
+        *("--pictures", tmp_path / "pictures"),
+    )
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert len(report["methods"]) == 5
+    truth = next(drawn_examples(first=100))["target"]
+    low = evaluation.fill_unknown(truth)[1::4, 1::4]
+    nearest = low.repeat(4, 0).repeat(4, 1)
+    squared = ((nearest - truth)[2:-2, 2:-2].astype(np.float64)) ** 2
+    expected = 100 * np.sqrt(np.nanmean(squared))
+    errors = report["methods"]["nearest"]["images"]
+    np.testing.assert_allclose(errors["scene 100"], expected, rtol=1e-6)
+    assert len(errors) == 5
+    assert report["methods"]["nearest"]["mean"] == pytest.approx(np.mean(list(errors.values())))
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["scene 100.png"]
+    assert "of bilinear" in capsys.readouterr().out
+
+
+def test_evaluation_refuses_a_network_of_another_factor_and_broken_files(drawn, tmp_path):
+    DJIF(8).save(tmp_path / "djif.keras")
+    with pytest.raises(UserError, match="djif.keras upsamples ×8, not ×4"):
+        run_program("evaluate", "--data", "drawn", "--weights", tmp_path / "djif.keras")
+    (tmp_path / "broken.keras").write_bytes((tmp_path / "djif.keras").read_bytes()[:5000])
+    with pytest.raises(UserError, match="broken.keras is no trained network"):
+        run_program("evaluate", "--data", "drawn", "--weights", tmp_path / "broken.keras")
+
+
+def test_flow_is_measured_by_epe_and_drawn_in_the_color_wheel(monkeypatch, tmp_path, capsys):
+    def open_flow(args, split):
+        return data.checked(drawn_examples(2, channels=2))
+
+    monkeypatch.setattr(data, "open_dataset", open_flow)
+    run_program("evaluate", "--data", "flow", "--pictures", tmp_path)
+    assert "EPE, mean of 2 images, ×4, bilinear low-res" in capsys.readouterr().out
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_colors_of_flow():
+    assert pictures.color_wheel().shape == (55, 3)
+    flow = np.array([[[1.0, 0.0], [0.0, 0.0], [np.nan, 0.0], [-1.0, 0.0]]])
+    right, rest, unknown, left = pictures.flow_to_rgb(flow, longest=1)[0]
+    np.testing.assert_allclose(right, [1, 0, 0], atol=0.1)  # red
+    np.testing.assert_array_equal(rest, [1, 1, 1])
+    np.testing.assert_array_equal(unknown, [0, 0, 0])
+    assert left[0] < 0.1 and left[2] > 0.9  # opposite: blue-green

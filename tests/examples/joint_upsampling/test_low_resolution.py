@@ -1,0 +1,72 @@
+"""Low-res images, and the errors of what is made of them."""
+
+import numpy as np
+import pytest
+
+from examples import evaluation
+from examples.joint_upsampling import evaluate
+from examples.training.errors import UserError
+from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite
+from tests.support.paths import REFERENCE
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return np.load(REFERENCE / "lowres_and_metrics.npz")
+
+
+@pytest.mark.parametrize("factor", [4, 8])
+@pytest.mark.parametrize("how", evaluation.LOW_RES)
+def test_low_resolution(reference, how, factor):
+    low = evaluation.low_resolution(reference["image"][..., None], factor, how)
+    np.testing.assert_allclose(low[..., 0], reference[f"{how}_x{factor}"], atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["rmse", "epe"])
+def test_metrics(reference, metric):
+    pairs = zip(*(np.moveaxis(reference[name], 1, -1) for name in ("pred", "gt")))
+    errors = [getattr(evaluation, metric)(*pair) for pair in pairs]
+    np.testing.assert_allclose(np.mean(errors), reference[metric], rtol=1e-12)
+
+
+def test_epe_leaves_out_unknown_flow():
+    truth = np.array([[[0.0, 0.0], [1e9, 1e9], [np.nan, 0.0]]])
+    assert evaluation.epe(np.array([[[3.0, 4.0]] * 3]), truth) == 5
+
+
+def test_the_border_is_left_out():
+    truth = np.zeros((6, 6, 1), np.float32)
+    result = np.full_like(truth, 100)
+    result[2:-2, 2:-2] = 3
+    assert evaluate.error("rmse", result, truth, border=2) == 3
+    with pytest.raises(UserError, match="border of 3"):
+        evaluate.error("rmse", result, truth, border=3)
+
+
+def test_a_size_that_the_factor_does_not_divide_is_padded_and_cropped_back():
+    target = np.arange(7 * 9, dtype=np.float32).reshape(7, 9, 1)
+    example = {"image": np.zeros((7, 9, 3), np.uint8), "target": target}
+    guide, low = evaluate.low_res_example(example, 4, "center")
+    assert guide.shape == (8, 12, 3)
+    np.testing.assert_array_equal(low[..., 0], target[[1, 5]][:, [1, 5, 8], 0])
+    assert evaluate.crop_back(guide, target).shape == (7, 9, 3)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: PacJointUpsample(4),
+        lambda: PacJointUpsampleLite(8),
+        lambda: PacJointUpsampleLite(16),
+        lambda: DJIF(4),
+        lambda: JointBilateralUpsample(4, 9, 0.45, 6.0),
+    ],
+    ids=["pac_x4", "lite_x8", "lite_x16", "djif_x4", "bilateral_x4"],
+)
+def test_pieces_give_the_same_result_as_the_whole_image(network, rng):
+    network = network()
+    factor = network.factor
+    low = rng.uniform(2, 9, (26, 33, 1)).astype(np.float32)
+    guide = rng.integers(0, 256, (26 * factor, 33 * factor, 3), np.uint8)
+    whole, pieces = (evaluation.upsample(network, low, guide, tile) for tile in (None, 7))
+    np.testing.assert_allclose(pieces, whole, atol=2e-5 * np.abs(whole).max())

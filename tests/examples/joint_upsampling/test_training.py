@@ -1,0 +1,174 @@
+"""Training: logs, checkpoints, interruptions, several devices."""
+
+import json
+import signal
+import socket
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from examples.joint_upsampling import data
+from examples.joint_upsampling.networks import make_network
+from examples.training import checkpoints
+from examples.training.errors import UserError
+from tests.support.full_disk import full_on_call
+from tests.support.joint_upsampling_child import open_drawn
+from tests.support.joint_upsampling_program import OPTIONS, run_program, start_child, weights_of
+from tests.support.processes import finish
+from tests.support.run_logs import log_of
+
+
+def test_a_training_writes_its_logs_and_its_network(drawn, tmp_path):
+    options = ["--steps", 6, "--save-every", 4, "--validation", "test", "--out", tmp_path / "run"]
+    run_program(*OPTIONS, *options)
+    steps = [row[0] for row in log_of(tmp_path / "run")]
+    assert steps == ["step", "4", "6"]
+    assert float(log_of(tmp_path / "run")[-1][-1]) > 0  # the validation
+    events = list((tmp_path / "run" / "tensorboard").iterdir())
+    records = list(tf.data.TFRecordDataset([str(path) for path in events]))
+    assert len(records) > 2 * 4
+    network = keras.models.load_model(tmp_path / "run" / "network.keras")
+    assert network.factor == 4 and network.count_params() == 55509
+
+    with pytest.raises(UserError, match="--resume"):
+        run_program(*OPTIONS, *options)
+    written = (tmp_path / "run" / "network.keras").stat().st_mtime_ns
+    run_program(*OPTIONS, *options, "--resume")  # nothing is left to do
+    assert (tmp_path / "run" / "network.keras").stat().st_mtime_ns == written
+
+
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory):
+    """The folder of a training of one step, to read from."""
+    folder = tmp_path_factory.mktemp("short_run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "open_dataset", open_drawn)
+        run_program(*OPTIONS, "--steps", 1, "--out", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--network", "PacJointUpsample"], "network is 'PacJointUpsampleLite' there"),
+        (["--factor", "8"], "factor is 4 there and 8 here"),
+        (["--learning-rate", "0.5"], "learning_rate is 0.001 there and 0.5 here"),
+        (["--seed", "7"], "seed is 0 there and 7 here"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(drawn, short_run, change, message):
+    before = (short_run / "checkpoint.npz").read_bytes()
+    with pytest.raises(UserError, match=message):
+        run_program(*OPTIONS, "--steps", 1, "--out", short_run, "--resume", *change)
+    assert (short_run / "checkpoint.npz").read_bytes() == before
+
+
+def test_a_truncated_checkpoint_is_named(drawn, short_run, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes((short_run / "checkpoint.npz").read_bytes()[:-1000])
+    with pytest.raises(UserError, match="checkpoint.npz is no checkpoint that can be read"):
+        run_program(*OPTIONS, "--steps", 1, "--out", tmp_path, "--resume")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(np, "savez", full_on_call(2, np.savez))
+    with pytest.raises(UserError, match="No space is left on the disk.*--resume"):
+        run_program(*OPTIONS, "--steps", 3, "--save-every", 1, "--out", tmp_path)
+    assert checkpoints.load_checkpoint(tmp_path / "checkpoint.npz").step == 1
+    assert not checkpoints.stale_files(tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(data, "open_dataset", open_drawn)
+    run_program(*OPTIONS, "--steps", 3, "--save-every", 1, "--out", tmp_path, "--resume")
+    assert [row[0] for row in log_of(tmp_path)[1:]] == ["1", "2", "3"]
+
+
+def test_djif_cannot_start_as_interpolation(drawn, tmp_path):
+    with pytest.raises(UserError, match="DJIF cannot start as interpolation"):
+        run_program(*OPTIONS, "--network", "DJIF", "--steps", 1, "--out", tmp_path)
+
+
+def test_a_training_starts_where_another_ended(short_run):
+    path = short_run / "network.keras"
+    network = make_network("PacJointUpsampleLite", 4, initial_weights=path)
+    for weight, trained in zip(network.weights, keras.models.load_model(path).weights):
+        np.testing.assert_array_equal(weight, trained)
+    with pytest.raises(UserError, match="is a PacJointUpsampleLite ×4, not a DJIF ×4"):
+        make_network("DJIF", 4, initial_weights=path)
+    with pytest.raises(UserError, match="not a PacJointUpsampleLite ×8"):
+        make_network("PacJointUpsampleLite", 8, initial_weights=path)
+    with pytest.raises(UserError, match="bilinear is no trained network"):
+        make_network("DJIF", 8, initial_weights="bilinear")
+
+
+@pytest.mark.slow
+def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
+    options = [*OPTIONS, "--steps", 30, "--save-every", 3]
+    finish(start_child(*options, "--out", tmp_path / "whole"))
+    killed = start_child(*options, "--out", tmp_path / "killed")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "killed" / "checkpoint.npz").exists():
+        assert time.monotonic() < deadline and killed.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.05)  # into the steps after the checkpoint
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    step = checkpoints.load_checkpoint(tmp_path / "killed" / "checkpoint.npz").step
+    assert step < 30
+    (tmp_path / "killed" / ".checkpoint.npz.1.partial").write_bytes(b"half")
+    output = finish(start_child(*options, "--out", tmp_path / "killed", "--resume"))
+    assert f"steps {step + 1} to 30" in output
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+    for resumed, whole in zip(*(weights_of(tmp_path / name) for name in ("killed", "whole"))):
+        np.testing.assert_array_equal(resumed, whole)
+    assert not checkpoints.stale_files(tmp_path / "killed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(drawn, tmp_path, precision):
+    run_program(*OPTIONS, "--steps", 3, "--out", tmp_path, "--precision", precision)
+    assert all(weight.dtype == np.float32 for weight in weights_of(tmp_path))
+    assert np.isfinite(float(log_of(tmp_path)[-1][3]))
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one(tmp_path):
+    options = [*OPTIONS, "--steps", 4, "--save-every", 2]
+    for devices in (1, 2):
+        finish(start_child(*options, "--out", tmp_path / str(devices), "--devices", devices))
+    assert_nearly_equal_weights(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one(tmp_path):
+    options = [*OPTIONS, "--steps", 4, "--save-every", 2]
+    finish(start_child(*options, "--out", tmp_path / "alone"))
+    run_workers(*options, "--out", tmp_path / "both")
+    assert_nearly_equal_weights(tmp_path / "alone", tmp_path / "both")
+
+
+def run_workers(*options):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in (one, two)]
+    children = []
+    for index in range(2):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        children.append(start_child(*options, "--workers", TF_CONFIG=json.dumps(config)))
+    try:
+        for child in children:
+            finish(child)
+    finally:
+        for child in children:
+            child.kill()
+
+
+def assert_nearly_equal_weights(folder, other):
+    """Sums over devices have another order: float32 rounding, enlarged by Adam's division."""
+    for one, two in zip(weights_of(folder), weights_of(other)):
+        np.testing.assert_allclose(one, two, atol=1e-4)

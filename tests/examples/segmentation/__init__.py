@@ -1,0 +1,1 @@
+"""The segmentation program, on drawn images that stand in for a data set."""

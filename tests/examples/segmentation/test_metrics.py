@@ -1,0 +1,51 @@
+"""Measures and colours of segmentation."""
+
+import numpy as np
+import pytest
+
+from examples.segmentation import metrics, palettes
+
+
+def test_scores_are_those_of_counting_pixel_by_pixel(rng):
+    truths = [rng.integers(0, 5, size).astype(np.uint8) for size in ((7, 9), (4, 6))]
+    truths[0][truths[0] == 3] = 0  # class 3 occurs in no truth, but is predicted
+    truths[1][truths[1] == 3] = 255
+    predictions = [rng.integers(0, 5, truth.shape).astype(np.uint8) for truth in truths]
+    truths[0][:2] = 255
+    confusion = sum(metrics.confusion_matrix(*pair, 5) for pair in zip(truths, predictions))
+    result = metrics.scores(confusion)
+
+    pixels = [
+        (int(t), int(p))
+        for truth, prediction in zip(truths, predictions)
+        for t, p in zip(truth.ravel(), prediction.ravel())
+        if t != 255
+    ]
+    ious = []
+    for c in (0, 1, 2, 4):
+        intersection = sum(t == c and p == c for t, p in pixels)
+        ious.append(intersection / sum(t == c or p == c for t, p in pixels))
+    np.testing.assert_allclose([*result["iou"][:3], result["iou"][4]], ious, rtol=1e-12)
+    assert np.isnan(result["iou"][3])
+    assert result["mean_iou"] == pytest.approx(sum(ious) / 4)
+    assert result["pixel_accuracy"] == pytest.approx(sum(t == p for t, p in pixels) / len(pixels))
+    assert confusion[1, 2] == sum(pair == (1, 2) for pair in pixels)
+
+
+def test_the_palette_of_voc():
+    # From the development kit's list of classes and colours.
+    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 8: (64, 0, 0)}
+    known |= {15: (192, 128, 128), 16: (0, 64, 0), 20: (0, 64, 128), 255: (224, 224, 192)}
+    for label, color in known.items():
+        assert tuple(palettes.voc_palette()[label]) == color
+    assert len(np.unique(palettes.voc_palette(), axis=0)) == 256
+    assert palettes.class_names("voc", 21)[15] == "person"
+
+
+def test_the_palette_of_camvid():
+    palette = palettes.camvid_palette()
+    names = palettes.class_names("camvid", 11)
+    assert tuple(palette[names.index("car")]) == (64, 0, 128)
+    assert tuple(palette[names.index("road")]) == (128, 64, 128)
+    assert tuple(palette[255]) == (0, 0, 0)
+    assert palettes.class_names("camvid", 3) == ["0", "1", "2"]

@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 
 import keras_pac
-
-# "compiled" only where it is built.
-IMPLEMENTATIONS = [
-    name
-    for name in ("patches", "taps", "compiled")
-    if name != "compiled" or not keras_pac.not_supported_reasons(name)
-]
+from tests.support.implementations import IMPLEMENTATIONS
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)

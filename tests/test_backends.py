@@ -3,14 +3,15 @@
 import importlib.util
 
 import pytest
-from processes import ROOT, output_of, run_python
+
+from tests.support.processes import output_of, run_python
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_another_backend(backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    process = run_python(str(ROOT / "tests" / "backend_check.py"), KERAS_BACKEND=backend)
+    process = run_python("-m", "tests.support.backend_check", KERAS_BACKEND=backend)
     assert process.returncode == 0, process.stdout + process.stderr
     assert f"all checks passed on {backend}" in process.stdout
 

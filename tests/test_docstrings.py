@@ -7,9 +7,9 @@ import pkgutil
 import keras
 import numpy as np
 import pytest
-from processes import ROOT
 
 import keras_pac
+from tests.support.paths import ROOT
 
 MODULES = sorted(
     module.name

@@ -2,7 +2,7 @@
 
 import re
 
-from processes import ROOT
+from tests.support.paths import ROOT
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

@@ -1,0 +1,1 @@
+"""The compiled op, as TensorFlow sees it."""

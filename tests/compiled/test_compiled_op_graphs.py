@@ -1,0 +1,211 @@
+"""The compiled op in XLA and in what is exported: the portable code stands in for it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_pac
+from keras_pac.ops import compiled as compiled_op
+from keras_pac.ops import library
+from tests.support.compiled_op import needs_op
+from tests.support.exported import LOAD
+from tests.support.processes import output_of
+from tests.support.tolerances import assert_close
+
+pytestmark = needs_op
+
+
+def operations_of(function):
+    """The op types in a concrete function and all that it calls."""
+    graph = function.graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    return {node.op for node in nodes}
+
+
+def small_model():
+    x, guide = keras.Input((6, 6, 3)), keras.Input((6, 6, 2))
+    y = keras_pac.PacConv2D(4, 3, padding="same")([x, guide])
+    y = keras_pac.PacPool2D(3, padding="same", normalize_kernel=True)([y, guide])
+    return keras.Model([x, guide], y)
+
+
+@pytest.fixture
+def data(rng):
+    return [rng.normal(size=(4, 6, 6, channels)).astype("float32") for channels in (3, 2)]
+
+
+@pytest.fixture
+def compiled():
+    with keras_pac.implementation("compiled"):
+        yield
+
+
+class Recorder(keras.layers.Layer):
+    """The identity; keeps whether XLA compiles the graph that it is traced into."""
+
+    def call(self, x):
+        self.in_xla = tf.__internal__.get_enclosing_xla_context() is not None
+        return x
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """What the compiled op is called for while a graph is traced."""
+    calls = []
+
+    def count(function):
+        def counted(*arguments, **options):
+            calls.append(function.__name__)
+            return function(*arguments, **options)
+
+        return counted
+
+    for name in ("windowed_sum", "guided_windowed_sum"):
+        monkeypatch.setattr(compiled_op, name, count(getattr(compiled_op, name)))
+    return calls
+
+
+def recording_model():
+    model = small_model()
+    return keras.Model(model.inputs, Recorder(name="recorder")(model.output))
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", True, False])
+@pytest.mark.filterwarnings("error:Model doesn't support `jit_compile=True`")
+def test_a_model_trains_and_predicts(compiled, data, traced, jit_compile):
+    """Without a GPU, XLA runs where it is asked for, with the portable code inside."""
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU")
+    model = recording_model()
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+
+    def check():
+        assert model.get_layer("recorder").in_xla is (jit_compile is True)
+        assert bool(traced) is (jit_compile is not True)
+        traced.clear()
+
+    losses = model.fit(data, np.ones((4, 6, 6, 4), "float32"), epochs=3, verbose=0).history["loss"]
+    check()
+    assert losses[-1] < losses[0]
+    predictions = model.predict(data, verbose=0)
+    check()
+    assert model.jit_compile is (jit_compile is True)
+    assert_close(predictions, model(data), "float32")
+
+
+class Gpu:
+    device_type = "GPU"
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", True])
+@pytest.mark.filterwarnings("ignore:Model doesn't support `jit_compile=True`")
+def test_xla_stays_off_where_there_is_a_gpu(compiled, data, traced, monkeypatch, jit_compile):
+    """There "auto" would turn XLA on, and the op with CUDA kernels would never run."""
+    model = small_model()
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: [Gpu])
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    assert not model.jit_compile
+    with keras_pac.implementation("taps"):
+        model.compile("sgd", "mse", jit_compile=jit_compile)
+        assert model.jit_compile
+
+
+@pytest.mark.parametrize(("cuda", "chosen"), [(False, "taps"), (True, "compiled")])
+def test_auto_keeps_images_on_a_gpu(compiled, monkeypatch, cuda, chosen):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: [Gpu])
+    monkeypatch.setattr(library, "has_cuda", lambda: cuda)
+    with keras_pac.implementation("auto"):
+        assert keras_pac.get_implementation() == chosen
+
+
+def test_the_portable_code_runs_inside_xla(compiled, data):
+    layer = keras_pac.PacConv2D(4, 3)
+    expected = layer(data)
+    inner = tf.function(lambda x, guide: layer([x, guide]))
+    functions = [
+        tf.function(lambda x, guide: layer([x, guide]), jit_compile=True),
+        tf.function(lambda x, guide: inner(x, guide), jit_compile=True),
+    ]
+    for function in functions:
+        concrete = function.get_concrete_function(*map(tf.constant, data))
+        assert not any("KerasPac" in name for name in operations_of(concrete))
+        assert_close(function(*data), expected, "float32")
+
+
+def test_xla_names_the_switch_where_a_function_was_traced_before(compiled, data):
+    layer = keras_pac.PacConv2D(4, 3)
+    inner = tf.function(lambda x, guide: layer([x, guide]))
+    inner(*data)
+    outer = tf.function(lambda x, guide: inner(x, guide), jit_compile=True)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="set_implementation_taps"):
+        outer(*data)
+
+
+def save_by_export(model, data, path):
+    model.export(path, verbose=False)
+
+
+def save_the_model(model, data, path):
+    tf.saved_model.save(model, path)
+
+
+def save_a_traced_function(model, data, path):
+    module = tf.Module()
+    module.model = model
+    module.serve = tf.function(lambda a, b: model([a, b]))
+    module.serve(*data)
+    specs = [tf.TensorSpec((None, *array.shape[1:])) for array in data]
+    signature = tf.function(lambda a, b: {"y": module.serve(a, b)}, input_signature=specs)
+    tf.saved_model.save(module, path, signatures=signature)
+
+
+@pytest.mark.parametrize("save", [save_by_export, save_the_model, save_a_traced_function])
+def test_what_is_saved_runs_without_the_package(compiled, data, tmp_path, save):
+    model = small_model()
+    model.compile("sgd", "mse")
+    model.fit(data, np.ones((4, 6, 6, 4), "float32"), verbose=0)
+    expected = model.predict(data, verbose=0)
+    save(model, data, str(tmp_path / "model"))
+    assert b"KerasPac>" not in (tmp_path / "model" / "saved_model.pb").read_bytes()
+    np.savez(tmp_path / "inputs.npz", a=data[0], b=data[1])
+    load = LOAD
+    if save is not save_by_export:
+        # Only `export` adds the function `serve` of a list.
+        load = load.replace(
+            "model.serve([tf.constant(inputs[name]) for name in sorted(inputs.files)])",
+            "next(iter(call(model, inputs).values()))",
+        ).replace(
+            "folder = sys.argv[1]",
+            "def call(model, inputs):\n"
+            "    serve = model.signatures['serving_default']\n"
+            "    specs = serve.structured_input_signature[1]\n"
+            "    arrays = {a.shape[-1]: a for a in (inputs['a'], inputs['b'])}\n"
+            "    return serve(**{k: tf.constant(arrays[s.shape[-1]]) for k, s in specs.items()})\n"
+            "\n\nfolder = sys.argv[1]",
+        )
+    output_of(load, arguments=[tmp_path], path=[])
+    assert_close(np.load(tmp_path / "outputs.npy"), expected, "float32")
+
+
+def test_saving_a_concrete_function_names_the_switch(compiled, data, tmp_path):
+    layer = keras_pac.PacConv2D(4, 3)
+    layer(data)
+    module = tf.Module()
+    module.layer = layer
+    function = tf.function(lambda x, guide: layer([x, guide]))
+    concrete = function.get_concrete_function(*map(tf.constant, data))
+    with pytest.raises(AssertionError, match=r"keras_pac.set_implementation\('taps'\)"):
+        tf.saved_model.save(module, str(tmp_path), signatures=concrete)
+
+
+def test_graphs_of_sessions(compiled, data):
+    """Each has what it needs of its own."""
+    layer = keras_pac.PacConv2D(4, 3)
+    expected = layer(data)
+    weights = [np.asarray(weight) for weight in layer.weights]
+    for _ in range(2):
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            function = tf.function(lambda x, guide: layer.stateless_call(weights, [], [x, guide]))
+            y, _ = function(*map(tf.constant, data))
+            assert_close(session.run(y), expected, "float32")

@@ -1,0 +1,1 @@
+"""The core of the compiled op alone, through its C interface."""

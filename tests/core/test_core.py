@@ -1,0 +1,120 @@
+"""The compiled core through its C interface, without TensorFlow: see the programs in `core/`.
+
+`core/fuzz.cc` compares random problems with a naive float64 reference; `core/huge.cc` has pictures
+of more than 2^31 pixels. Run again what they print to repeat a failure.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tests.core import build
+
+pytestmark = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler")
+
+INSTRUCTIONS = build.instruction_sets()
+
+
+def build_once(tmp_path_factory, name, **options):
+    """Build the drivers, once for all processes of a parallel run; return their folder."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder = root / name
+    with open(root / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            build.build(folder, **options)
+            (folder / "done").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drivers(tmp_path_factory):
+    """The folder of the drivers, optimized."""
+    return build_once(tmp_path_factory, "optimized")
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory):
+    """The folder of the drivers with the address and undefined-behaviour sanitizers."""
+    return build_once(tmp_path_factory, "sanitized", sanitize=True)
+
+
+def start(program, *arguments, instructions):
+    """Start a driver that writes to a pipe."""
+    environment = {**os.environ, "KPAC_INSTRUCTIONS": instructions}
+    return subprocess.Popen(
+        [program, *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def check(*processes, instructions):
+    """Wait for drivers; fail with what they printed."""
+    printed = [process.communicate()[0] for process in processes]
+    for process, text in zip(processes, printed, strict=True):
+        assert process.returncode == 0, text[-5000:]
+        assert f"{instructions} instructions" in text
+    return printed
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_random_problems(drivers, instructions):
+    process = start(drivers / "fuzz", 0, 2000, instructions=instructions)
+    (printed,) = check(process, instructions=instructions)
+    assert printed.startswith("2000 problems") and " 0 failures" in printed
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_threads_change_no_bit(drivers, instructions):
+    process = start(drivers / "fuzz", 10**6, 500, "--threads", instructions=instructions)
+    check(process, instructions=instructions)
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_every_element_by_finite_differences(drivers, instructions):
+    process = start(drivers / "fuzz", 0, 1000, "--differences", instructions=instructions)
+    check(process, instructions=instructions)
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="there is no objdump")
+@pytest.mark.skipif(
+    "avx512" not in build.build_core.instruction_sets(), reason="not compiled for AVX-512"
+)
+def test_vector_instructions_stay_behind_the_choice(drivers):
+    """No function that all instruction sets share is taken from the object files of one of them."""
+    command = ["objdump", "-d", "--no-show-raw-insn", drivers / "fuzz"]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    users = {"%ymm": set(), "%zmm": set()}
+    for line in code.splitlines():
+        if line.endswith(">:"):
+            function = line
+        for register, functions in users.items():
+            if register in line:
+                functions.add(function)
+    assert users["%ymm"] and users["%zmm"]
+    assert not [name for name in users["%ymm"] if "avx2" not in name and "avx512" not in name]
+    assert not [name for name in users["%zmm"] if "avx512" not in name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_sanitizers_report_nothing(sanitized, instructions):
+    """20,000 problems for every instruction set, in two processes."""
+    processes = [
+        start(sanitized / "fuzz", first, 10_000, instructions=instructions)
+        for first in (10**7, 2 * 10**7)
+    ]
+    check(*processes, instructions=instructions)
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_more_than_2_to_the_31_pixels(drivers, instructions):
+    check(start(drivers / "huge", instructions=instructions), instructions=instructions)

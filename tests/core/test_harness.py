@@ -1,0 +1,45 @@
+"""The programs in `custom_ops` that build and drive the core alone, as its README calls them."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from custom_ops import build_core
+from tests.support.paths import ROOT
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which(build_core.cxx()[0]) is None, reason="there is no C++ compiler"
+    ),
+]
+
+
+def cuda_headers():
+    try:
+        return build_core.cuda_home()
+    except FileNotFoundError:
+        return None
+
+
+def check(library, device, *build_options):
+    """Build a library, and check random cases with it."""
+    run("build_core.py", *build_options, "--output", library)
+    run("harness.py", "--library", library, "--device", device, "--cases", 100)
+
+
+def run(program, *arguments):
+    command = [sys.executable, ROOT / "custom_ops" / program, *arguments]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+
+
+def test_cpu(tmp_path):
+    check(tmp_path / "libkeras_pac_core.so", "cpu")
+
+
+@pytest.mark.skipif(cuda_headers() is None, reason="there are no CUDA headers")
+def test_emulated_cuda(tmp_path):
+    check(tmp_path / "libkeras_pac_emulated.so", "emulated", "--emulate")

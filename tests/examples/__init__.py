@@ -1,0 +1,1 @@
+"""The example programs, their data sets and files."""

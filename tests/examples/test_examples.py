@@ -1,0 +1,161 @@
+"""The demo's data and measurements. `reference/evaluation.npz` is from the paper's protocol."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from examples.datasets import pac_scenes
+from examples.evaluation import (
+    fill_unknown,
+    interpolate,
+    offset_and_scale,
+    rmse,
+    sample_centers,
+    upsample,
+)
+from examples.initial_weights import start_as_interpolation
+from examples.motorcycle import load_motorcycle
+from examples.scenes.drawing import draw_scene
+from examples.training_data import training_batches, whole_scenes
+from keras_pac.models import PacJointUpsampleLite
+from tests.support.paths import REFERENCE
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return np.load(REFERENCE / "evaluation.npz")
+
+
+@pytest.mark.parametrize("factor", [4, 8])
+def test_low_resolution_samples_the_centers_of_cells(reference, factor):
+    low = sample_centers(reference["image"], factor)
+    np.testing.assert_array_equal(low, reference[f"center_x{factor}"])
+
+
+def test_rmse(reference):
+    pairs = zip(reference["pred"], reference["truth"], strict=True)
+    mean = np.mean([rmse(prediction, truth) for prediction, truth in pairs])
+    np.testing.assert_allclose(mean, reference["rmse"], rtol=1e-12)
+
+
+def test_rmse_leaves_out_unknown_pixels():
+    truth = np.array([[[1.0], [np.nan]], [[2.0], [np.inf]]])
+    prediction = np.array([[[4.0], [100.0]], [[6.0], [np.nan]]])
+    assert rmse(prediction, truth) == pytest.approx(np.sqrt((9 + 16) / 2))
+
+
+def test_bilinear_interpolation(reference):
+    results = [interpolate(low, 4, "bilinear") for low in reference["target_low"]]
+    np.testing.assert_allclose(results, reference["bilinear_x4"], atol=1e-6)
+
+
+def test_the_scale_brings_a_target_to_0_1():
+    low = np.array([[[3.0], [7.0]]])
+    offset, scale = offset_and_scale(low)
+    np.testing.assert_allclose((low - offset) / scale, [[[0.0], [1.0]]])
+
+
+def test_the_scale_of_a_flat_target_puts_it_in_the_middle():
+    assert offset_and_scale(np.full((2, 2, 1), 3.0)) == (2.5, 1.0)
+
+
+def test_upsample_brings_the_output_back_to_the_scale_of_the_target():
+    target_low, guide = keras.Input((None, None, 1)), keras.Input((None, None, 3))
+    model = keras.Model([target_low, guide], keras.layers.UpSampling2D(4)(target_low))
+    low = np.random.default_rng(0).uniform(5, 60, (3, 5, 1)).astype(np.float32)
+    result = upsample(model, low, np.zeros((12, 20, 3), np.uint8))
+    np.testing.assert_allclose(result, interpolate(low, 4, "nearest"), rtol=1e-6)
+
+
+def test_unknown_disparity_gets_the_nearest_known_value():
+    disparity = np.array([[1.0, np.nan, np.nan, np.nan, 5.0]])[..., None]
+    assert fill_unknown(disparity)[0, [0, 1, 3, 4], 0].tolist() == [1, 1, 5, 5]
+
+
+def test_the_motorcycle_fits_the_factor():
+    image, disparity = load_motorcycle(4)
+    assert image.shape == (500, 740, 3)
+    assert disparity.shape == (500, 740, 1)
+    unknown = np.isnan(disparity).mean()
+    assert 0.05 < unknown < 0.1
+    assert np.isfinite(fill_unknown(disparity)).all()
+
+
+def test_a_scene_is_drawn_the_same_way_every_time():
+    first, again, other = (draw_scene(np.random.default_rng(seed), 64) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    assert (first[0] != other[0]).any()
+
+
+def test_scenes_have_color_edges_without_depth_edges_and_the_opposite():
+    depth_edges, edges_of_color_only, edges_of_depth_only = 0, 0, 0
+    for seed in range(8):
+        image, disparity = draw_scene(np.random.default_rng(seed), 96)
+        depth_step = np.abs(np.diff(disparity, axis=1)) > 2
+        color_step = np.abs(np.diff(image.astype(int), axis=1)).sum(-1)
+        # Blur moves a colour edge by up to two pixels from the depth edge it belongs to.
+        near = np.lib.stride_tricks.sliding_window_view
+        color_near = near(np.pad(color_step, ((0, 0), (2, 2))), 5, axis=1).max(-1)
+        depth_near = near(np.pad(depth_step, ((0, 0), (2, 2))), 5, axis=1).max(-1)
+        depth_edges += depth_step.sum()
+        edges_of_color_only += ((color_step > 60) & ~depth_near).sum()
+        edges_of_depth_only += (depth_step & (color_near < 30)).sum()
+    assert depth_edges > 1000
+    assert edges_of_color_only > depth_edges / 2
+    assert edges_of_depth_only > depth_edges / 100
+
+
+def test_the_data_set_has_what_its_builder_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(pac_scenes, "SCENES", {"train": 3, "validation": 2})
+    builder = pac_scenes.PacScenes(data_dir=tmp_path)
+    builder.download_and_prepare()
+    scenes = builder.as_dataset()
+    assert {split: len(scenes[split]) for split in scenes} == {"train": 3, "validation": 2}
+    scene = next(scenes["train"].as_numpy_iterator())
+    assert scene["image"].shape == (192, 192, 3) and scene["image"].dtype == np.uint8
+    assert scene["target"].shape == (192, 192, 1) and scene["target"].dtype == np.float32
+
+
+def drawn_scenes(count):
+    images, disparities = zip(*(draw_scene(np.random.default_rng(i), 112) for i in range(count)))
+    return tf.data.Dataset.from_tensor_slices(
+        {"image": np.stack(images), "target": np.stack(disparities)[..., None]}
+    )
+
+
+def test_training_batches_are_crops_with_their_low_resolution_target():
+    batches = training_batches(drawn_scenes(3), factor=4, batch_size=2, seed=0)
+    (low, guide), target = next(batches.as_numpy_iterator())
+    assert target.shape[0] == 2 and target.shape[1] == target.shape[2]
+    assert guide.shape == (*target.shape[:3], 3)
+    np.testing.assert_array_equal(low, target[:, 1::4, 1::4])
+    assert guide.min() >= 0 and guide.max() <= 1
+
+
+def test_training_batches_depend_on_the_seed_alone():
+    first, again, other = (
+        list(training_batches(drawn_scenes(3), 4, 2, seed).take(4).as_numpy_iterator())
+        for seed in (0, 0, 1)
+    )
+    for (_, target), (_, target_again) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(target, target_again)
+    assert any((a[1] != b[1]).any() for a, b in zip(first, other, strict=True))
+
+
+def test_the_low_resolution_target_of_a_whole_scene_spans_0_to_1():
+    for (low, guide), target in whole_scenes(drawn_scenes(2), factor=4, batch_size=1):
+        assert (tf.reduce_min(low), tf.reduce_max(low)) == (0, 1)
+        assert guide.shape[1:3] == target.shape[1:3]
+
+
+def test_training_starts_near_interpolation_with_a_guide_that_matters():
+    keras.utils.set_random_seed(0)
+    network = PacJointUpsampleLite(4)
+    start_as_interpolation(network)
+    scenes = whole_scenes(drawn_scenes(1), factor=4, batch_size=1)
+    (low, guide), target = next(scenes.as_numpy_iterator())
+    guided, flat = (network([low, g], training=False).numpy() for g in (guide, 0 * guide))
+    assert rmse(guided, target) < 0.3
+    assert np.abs(guided - flat).mean() > 0.02

@@ -1,0 +1,1 @@
+"""The networks, and what makes one network of another."""

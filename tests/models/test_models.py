@@ -1,0 +1,326 @@
+"""The joint upsampling networks: the reference numbers, sizes, saving and export."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from examples import evaluation
+from examples.scenes.drawing import draw_scene
+from keras_pac import models
+from keras_pac.convert import load_pacnet_weights
+from keras_pac.ops.resize import enlarge_bilinear, shrink_bilinear
+from tests.support.paths import REFERENCE_MODELS
+
+REFERENCE_CLASSES = {
+    "PacJointUpsample": models.PacJointUpsample,
+    "PacJointUpsampleLite": models.PacJointUpsampleLite,
+    "DJIF": models.DJIF,
+    "JointBilateral": models.JointBilateralUpsample,
+}
+# Sums of up to 800 float32 products in another order; the largest deviation seen is 1.4e-6.
+TOLERANCE = 1e-5
+
+MAKE = {
+    "pac": lambda **kwargs: models.PacJointUpsample(4, **kwargs),
+    "lite": lambda **kwargs: models.PacJointUpsampleLite(4, **kwargs),
+    "djif": lambda **kwargs: models.DJIF(4, **kwargs),
+    "bilateral": lambda **kwargs: models.JointBilateralUpsample(4, 5, 0.3, 3.0, **kwargs),
+}
+every_model = pytest.mark.parametrize("name", MAKE)
+
+
+def images(size=(6, 8), batch=2, channels=1, factor=4, seed=0):
+    """Return random [target_low, guide] in [0, 1]."""
+    random = np.random.default_rng(seed)
+    (height, width) = size
+    return [
+        random.random((batch, height, width, channels), "float32"),
+        random.random((batch, factor * height, factor * width, 3), "float32"),
+    ]
+
+
+def relative_error(actual, expected):
+    """Return the largest absolute error in units of the largest expected value."""
+    actual, expected = np.asarray(actual, "float64"), np.asarray(expected, "float64")
+    assert actual.shape == expected.shape
+    return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE_MODELS.glob("*.npz")), ids=lambda path: path.stem)
+def test_reference_network(path, implementation):
+    reference = np.load(path)
+    config = json.loads(str(reference["config"]))
+    model_class = REFERENCE_CLASSES[config.pop("model")]
+    config.pop("channels", None)
+    model = model_class(**config)
+    load_pacnet_weights(model, path.with_suffix(".pth"))
+    target, guide, expected = (
+        reference[name].transpose(0, 2, 3, 1) for name in ("target_low", "guide", "y")
+    )
+    assert relative_error(model([target, guide]), expected) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "model_class, factor, count",
+    [
+        (models.PacJointUpsample, 4, 183_489),
+        (models.PacJointUpsample, 8, 221_937),
+        (models.PacJointUpsample, 16, 260_385),
+        (models.PacJointUpsampleLite, 4, 55_509),
+        (models.PacJointUpsampleLite, 8, 56_273),
+        (models.PacJointUpsampleLite, 16, 55_777),
+        (models.DJIF, 4, 56_323),
+        (models.DJIF, 16, 56_323),
+    ],
+)
+def test_number_of_parameters(model_class, factor, count):
+    assert model_class(factor).count_params() == count
+
+
+@every_model
+def test_each_target_channel_is_an_image_of_its_own(name):
+    model = MAKE[name]()
+    target, guide = images(channels=3)
+    together = model([target, guide])
+    apart = [model([target[..., i : i + 1], guide]) for i in range(3)]
+    assert relative_error(together, np.concatenate(apart, axis=3)) < TOLERANCE
+
+
+@every_model
+@pytest.mark.parametrize("size", [(2, 2), (5, 7), (3, 13)], ids=str)
+def test_any_size(name, size):
+    y = MAKE[name]()(images(size, channels=2))
+    assert tuple(y.shape) == (2, 4 * size[0], 4 * size[1], 2)
+    assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("name", ["pac", "lite", "bilateral"])
+def test_a_single_pixel(name):
+    assert np.isfinite(MAKE[name]()(images((1, 1)))).all()
+
+
+def test_djif_refuses_what_its_first_convolution_cannot_see():
+    with pytest.raises(ValueError, match="at least 5x5"):
+        MAKE["djif"]()(images((1, 1)))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("size", [(5, 7), (1, 2)], ids=str)
+def test_enlarge_bilinear(size, factor):
+    target, _ = images(size, channels=2)
+    expected = tf.image.resize(target, (factor * size[0], factor * size[1]))
+    assert relative_error(enlarge_bilinear(target, (factor, factor)), expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("size", [(5, 7), (1, 2)], ids=str)
+def test_shrink_bilinear(size, factor):
+    _, guide = images(size, factor=factor)
+    expected = tf.image.resize(guide, size)
+    assert relative_error(shrink_bilinear(guide, factor), expected) < TOLERANCE
+
+
+@every_model
+def test_unknown_sizes_in_a_graph(name):
+    model = MAKE[name]()
+    function = tf.function(
+        lambda target, guide: model([target, guide]),
+        input_signature=[tf.TensorSpec((None,) * 4), tf.TensorSpec((None, None, None, 3))],
+    )
+    for size, channels in [((6, 8), 1), ((3, 5), 2)]:
+        inputs = images(size, channels=channels)
+        assert relative_error(function(*inputs), model(inputs)) < TOLERANCE
+    target, _ = images((6, 8))
+    _, guide = images((6, 9))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        function(target, guide)
+
+
+@every_model
+def test_in_a_functional_model_of_unknown_size(name):
+    inputs = [keras.Input((None, None, 2)), keras.Input((None, None, 3))]
+    layer = MAKE[name]()
+    outputs = layer(inputs)
+    assert tuple(outputs.shape) == (None, None, None, 2)
+    batch = images(channels=2)
+    assert relative_error(keras.Model(inputs, outputs)(batch), layer(batch)) < TOLERANCE
+
+
+@every_model
+def test_save_and_reload(name, tmp_path):
+    model, batch = MAKE[name](), images()
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(reloaded) is type(model)
+    assert reloaded.get_config() == model.get_config()
+    np.testing.assert_array_equal(reloaded(batch), model(batch))
+
+
+LOAD_WITHOUT_KERAS_PAC = """
+import sys
+sys.modules["keras_pac"] = None  # makes `import keras_pac` fail
+import numpy as np
+import tensorflow as tf
+model = tf.saved_model.load("exported")
+batch = np.load("batch.npz")
+np.save("y.npy", model.serve([batch["target"], batch["guide"]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAKE)
+def test_export_and_reload_without_keras_pac(name, tmp_path):
+    model = MAKE[name]()
+    # Reloaded, never called: neither the size nor the number of channels is fixed by anything.
+    model.save(tmp_path / "model.keras")
+    keras.models.load_model(tmp_path / "model.keras").export(tmp_path / "exported", verbose=False)
+    batch = images((3, 5), channels=2)
+    np.savez(tmp_path / "batch.npz", target=batch[0], guide=batch[1])
+    subprocess.run([sys.executable, "-c", LOAD_WITHOUT_KERAS_PAC], cwd=tmp_path, check=True)
+    assert relative_error(np.load(tmp_path / "y.npy"), model(batch)) < TOLERANCE
+
+
+@pytest.mark.parametrize("factor", [4, 8])
+def test_ready_made_weights_beat_interpolation_on_scenes_they_have_not_seen(factor):
+    network = models.PacJointUpsampleLite(factor, weights="scenes")
+    ratios = []
+    for seed in range(3):
+        image, disparity = draw_scene(np.random.default_rng(5_000_000 + seed), 128)
+        low = evaluation.sample_centers(disparity[..., None], factor)
+        errors = [
+            evaluation.rmse(result, disparity[..., None])
+            for result in (
+                evaluation.upsample(network, low, image),
+                evaluation.interpolate(low, factor, "bilinear"),
+            )
+        ]
+        ratios.append(errors[0] / errors[1])
+    assert np.mean(ratios) < 0.8, ratios
+
+
+def test_ready_made_weights_are_there_for_two_factors_and_not_in_the_configuration():
+    with pytest.raises(ValueError, match=r"\[4, 8\]. Received: weights='scenes', factor=16"):
+        models.PacJointUpsampleLite(16, weights="scenes")
+    with pytest.raises(ValueError, match="weights='imagenet'"):
+        models.PacJointUpsampleLite(4, weights="imagenet")
+    network = models.PacJointUpsampleLite(4, weights="scenes")
+    again = models.PacJointUpsampleLite.from_config(network.get_config())
+    assert np.any(again.get_weights()[0] != network.get_weights()[0])
+
+
+@pytest.mark.parametrize("name", ["pac", "lite", "djif"])
+def test_fit_lowers_the_loss(name):
+    keras.utils.set_random_seed(0)
+    model = MAKE[name]()
+    target, guide = images()
+    truth = guide[..., :1] * 0.5
+    model.compile(keras.optimizers.Adam(1e-3), loss="mse")
+    history = model.fit([target, guide], truth, epochs=10, verbose=0).history["loss"]
+    assert history[-1] < 0.5 * history[0]
+
+
+@pytest.mark.parametrize("name", ["pac", "lite", "djif"])
+def test_every_weight_gets_a_gradient(name):
+    keras.utils.set_random_seed(0)
+    model, batch = MAKE[name](), images()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(batch) ** 2)
+    for weight, gradient in zip(
+        model.trainable_weights,
+        tape.gradient(loss, [weight.value for weight in model.trainable_weights]),
+        strict=True,
+    ):
+        assert np.abs(gradient).max() > 0, weight.path
+
+
+# Half of the type's 11 or 8 bits are left after the 7 layers.
+@pytest.mark.parametrize("dtype, tolerance", [("float16", 0.02), ("bfloat16", 0.1)])
+@every_model
+def test_mixed_precision(name, dtype, tolerance):
+    keras.utils.set_random_seed(0)
+    model, batch = MAKE[name](), images()
+    mixed = MAKE[name](dtype=f"mixed_{dtype}")
+    mixed.set_weights(model.get_weights())
+    y = mixed(batch)
+    assert y.dtype == dtype
+    assert relative_error(tf.cast(y, "float32"), model(batch)) < tolerance
+
+
+@every_model
+def test_float64(name):
+    keras.utils.set_random_seed(0)
+    model, batch = MAKE[name](), images()
+    double = MAKE[name](dtype="float64")
+    double.set_weights(model.get_weights())
+    y = double(batch)
+    assert y.dtype == "float64"
+    assert relative_error(model(batch), y) < TOLERANCE
+
+
+@every_model
+@pytest.mark.parametrize(
+    "target, guide, message",
+    [
+        ((1, 6, 8, 1), (1, 24, 31, 3), "must be `factor` times"),
+        ((1, 6, 8, 1), (1, 12, 16, 3), "must be `factor` times"),
+        ((1, 6, 8, 1), (2, 24, 32, 3), "same batch size"),
+        ((1, 6, 8, 1), (1, 24, 32, 1), "3 channels"),
+        ((6, 8, 1), (24, 32, 3), "must have shape"),
+    ],
+    ids=str,
+)
+def test_bad_shapes(name, target, guide, message):
+    model = MAKE[name]()
+    tensors = tf.zeros(target), tf.zeros(guide)
+    with pytest.raises(ValueError, match=message):
+        model(list(tensors))
+    with pytest.raises(ValueError, match=message):
+        tf.function(lambda target, guide: model([target, guide]))(*tensors)
+    with pytest.raises(ValueError, match=message):
+        model([keras.Input(batch_shape=target), keras.Input(batch_shape=guide)])
+
+
+@every_model
+def test_bad_inputs(name):
+    model = MAKE[name]()
+    target, guide = images()
+    with pytest.raises(ValueError, match="called with two"):
+        model(target)
+    with pytest.raises(ValueError, match="must have a type of"):
+        model([target, (255 * guide).astype("uint8")])
+    with pytest.raises(ValueError, match="must have a type of"):
+        model([tf.constant("x", shape=(2, 6, 8, 1)), guide])
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: models.PacJointUpsample(6), "power of two"),
+        (lambda: models.PacJointUpsample(1), "power of two"),
+        (lambda: models.PacJointUpsample(0), "positive integer"),
+        (lambda: models.PacJointUpsample(4.0), "positive integer"),
+        (lambda: models.PacJointUpsampleLite(2), "4, 8 or 16"),
+        (lambda: models.DJIF("4"), "positive integer"),
+        (lambda: models.JointBilateralUpsample(4, 4, 1.0, 1.0), "odd integer"),
+        (lambda: models.JointBilateralUpsample(4, 3, 1.0, 1.0), "at least `factor`"),
+        (lambda: models.JointBilateralUpsample(4, 5, 0.0, 1.0), "`scale_space` must be"),
+        (lambda: models.JointBilateralUpsample(4, 5, 1.0, float("nan")), "`scale_color` must be"),
+    ],
+)
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("factor, kernel_size", [(1, 1), (2, 3), (3, 3), (3, 5), (4, 9), (5, 5)])
+def test_joint_bilateral_keeps_a_constant(factor, kernel_size):
+    model = models.JointBilateralUpsample(factor, kernel_size, 0.1, 1.0)
+    target, guide = images((4, 5), factor=factor)
+    target = np.full_like(target, 7.0)
+    expected = np.full((2, 4 * factor, 5 * factor, 1), 7.0)
+    assert relative_error(model([target, guide]), expected) < TOLERANCE

@@ -1,0 +1,1 @@
+"""What several tests share; a test imports from here and from no other test."""

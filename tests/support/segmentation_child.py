@@ -1,0 +1,52 @@
+"""Runs the segmentation program on a few drawn images, once for each list of arguments in the JSON.
+
+With `--full-disk N` before them, the Nth checkpoint of all runs together finds the disk full.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+from examples.files import IGNORED_LABEL
+from examples.segmentation import __main__, data
+from examples.training import checkpoints
+from tests.support.full_disk import full_on_call
+
+CLASSES = 4
+
+
+def drawn_examples(count=5, first=0):
+    """Examples as a builder gives them, of several sizes: squares in the colours of their class.
+
+    The image is the label's colour with some noise; a few pixels are ignored.
+    """
+    for number in range(first, first + count):
+        rng = np.random.default_rng(number)
+        label = np.zeros((33 + number % 3, 40 - number % 2), np.uint8)
+        for _ in range(5):
+            top, left = rng.integers(0, 30, 2)
+            label[top : top + 12, left : left + 12] = rng.integers(CLASSES)
+        colors = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [120, 120, 120]])
+        image = np.clip(colors[label] + rng.normal(0, 20, (*label.shape, 3)), 0, 255)
+        label[rng.random(label.shape) < 0.02] = IGNORED_LABEL
+        yield {
+            "image": image.astype(np.uint8),
+            "label": label[..., None],
+            "name": f"image {number}".encode(),
+        }
+
+
+def open_drawn(args, split, classes):
+    return data.checked(drawn_examples(first={"train": 0, "val": 100}[split]), classes)
+
+
+if __name__ == "__main__":
+    data.open_dataset = open_drawn
+    full_disk, *runs = json.loads(sys.argv[1])
+    checkpoints.np.savez = full_on_call(full_disk, np.savez)
+    for arguments in runs:
+        try:
+            __main__.main(arguments)
+        except SystemExit as end:
+            print(end)

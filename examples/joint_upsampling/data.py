@@ -9,9 +9,9 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from examples.evaluation import fill_unknown, low_resolution, offset_and_scale
 from examples.training.errors import UserError
 from examples.training.storage import storage
+from examples.upsampling.low_resolution import fill_unknown, low_resolution, offset_and_scale
 
 
 def open_dataset(args, split):

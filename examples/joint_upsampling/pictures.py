@@ -7,8 +7,8 @@ matplotlib.use("Agg")  # writes files, needs no screen
 import matplotlib.pyplot as plt
 import numpy as np
 
-from examples.evaluation import FLOW_LIMIT
 from examples.files import atomic_write
+from examples.upsampling.metrics import FLOW_LIMIT
 
 LARGEST = 1000  # pixels of a panel's longer side: larger images are shown thinned out
 

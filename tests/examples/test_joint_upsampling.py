@@ -11,13 +11,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from examples import evaluation, files
-from examples.initial_weights import start_as_interpolation
+from examples import files
 from examples.joint_upsampling import __main__, data, evaluate, pictures, train
 from examples.joint_upsampling.networks import make_network
 from examples.scenes.drawing import draw_scene
 from examples.training import checkpoints
 from examples.training.errors import UserError
+from examples.upsampling import low_resolution, metrics
+from examples.upsampling.initial_weights import start_as_interpolation
+from examples.upsampling.methods import upsample
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite
 from tests.support.full_disk import full_on_call
 from tests.support.joint_upsampling_child import drawn_examples, open_drawn
@@ -78,22 +80,22 @@ def reference():
 
 
 @pytest.mark.parametrize("factor", [4, 8])
-@pytest.mark.parametrize("how", evaluation.LOW_RES)
+@pytest.mark.parametrize("how", low_resolution.LOW_RES)
 def test_low_resolution(reference, how, factor):
-    low = evaluation.low_resolution(reference["image"][..., None], factor, how)
+    low = low_resolution.low_resolution(reference["image"][..., None], factor, how)
     np.testing.assert_allclose(low[..., 0], reference[f"{how}_x{factor}"], atol=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["rmse", "epe"])
 def test_metrics(reference, metric):
     pairs = zip(*(np.moveaxis(reference[name], 1, -1) for name in ("pred", "gt")))
-    errors = [getattr(evaluation, metric)(*pair) for pair in pairs]
+    errors = [getattr(metrics, metric)(*pair) for pair in pairs]
     np.testing.assert_allclose(np.mean(errors), reference[metric], rtol=1e-12)
 
 
 def test_epe_leaves_out_unknown_flow():
     truth = np.array([[[0.0, 0.0], [1e9, 1e9], [np.nan, 0.0]]])
-    assert evaluation.epe(np.array([[[3.0, 4.0]] * 3]), truth) == 5
+    assert metrics.epe(np.array([[[3.0, 4.0]] * 3]), truth) == 5
 
 
 def test_the_border_is_left_out():
@@ -130,7 +132,7 @@ def test_pieces_give_the_same_result_as_the_whole_image(network, rng):
     factor = network.factor
     low = rng.uniform(2, 9, (26, 33, 1)).astype(np.float32)
     guide = rng.integers(0, 256, (26 * factor, 33 * factor, 3), np.uint8)
-    whole, pieces = (evaluation.upsample(network, low, guide, tile) for tile in (None, 7))
+    whole, pieces = (upsample(network, low, guide, tile) for tile in (None, 7))
     np.testing.assert_allclose(pieces, whole, atol=2e-5 * np.abs(whole).max())
 
 
@@ -455,7 +457,7 @@ def test_prediction(tmp_path, interpolating, size, suffix):
     network = keras.models.load_model(interpolating)
     guide = np.broadcast_to(files.read_image(tmp_path / "image.jpg")[:1, :1], (48, 64, 3))
     filled = np.where(low == 0, 1.5, low / 1000)[..., None].astype(np.float32)
-    expected = evaluation.upsample(network, filled, guide)[: size[0], : size[1]]
+    expected = upsample(network, filled, guide)[: size[0], : size[1]]
     np.testing.assert_allclose(depth, expected, atol=0.0006)
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
@@ -487,7 +489,7 @@ def test_evaluation(drawn, tmp_path, capsys):
     report = json.loads((tmp_path / "report.json").read_text())
     assert len(report["methods"]) == 5
     truth = next(drawn_examples(first=100))["target"]
-    low = evaluation.fill_unknown(truth)[1::4, 1::4]
+    low = low_resolution.fill_unknown(truth)[1::4, 1::4]
     nearest = low.repeat(4, 0).repeat(4, 1)
     squared = ((nearest - truth)[2:-2, 2:-2].astype(np.float64)) ** 2
     expected = 100 * np.sqrt(np.nanmean(squared))

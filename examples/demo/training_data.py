@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from examples.datasets.pac_scenes import PacScenes
-from examples.evaluation import sample_centers
+from examples.upsampling.low_resolution import sample_centers
 
 CROP = 64  # small crops give more steps, and so a better network, in the same time
 

@@ -1,19 +1,22 @@
-"""The errors of upsampling. Arrays are NumPy, (rows, cols, channels)."""
+"""The errors of upsampling; pixels of unknown truth don't count.
+
+Arrays are NumPy, (rows, cols, channels).
+"""
 
 import numpy as np
 
-FLOW_LIMIT = 1e7  # a longer flow vector marks an unknown pixel
+from examples.files import mark_unknown_flow
 
 
 def rmse(prediction, truth):
-    """Root of the mean over pixels of the squared error; pixels of non-finite truth don't count."""
+    """Root of the mean over pixels of the squared error."""
     return float(np.sqrt(_squared_errors(prediction, truth).mean()))
 
 
 def epe(prediction, truth):
-    """Mean length of the error of a flow; pixels of unknown truth don't count."""
-    truth = np.where(np.abs(truth) > FLOW_LIMIT, np.nan, truth)
-    return float(np.sqrt(_squared_errors(prediction, truth)).mean())
+    """End-point error: the mean length of the error of a flow."""
+    squared = _squared_errors(prediction, mark_unknown_flow(truth))
+    return float(np.sqrt(squared).mean())
 
 
 def _squared_errors(prediction, truth):

@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_pac
-from benchmarks.run import cpu_model, median_ms
+from benchmarks.timing import add_timing_options, cpu_model, median_ms
 from keras_pac import PacCRF
 from keras_pac.ops import position_color_features
-from keras_pac.ops._implementations import NAMES
 
 CLASSES, STEPS = 21, 5
 KERNEL = {"kernel_size": 5, "dilation_rate": 16}
@@ -51,12 +50,7 @@ def main(argv=None, size=(375, 500)):
 
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crf", description=__doc__)
-    here = [name for name in ("taps", "compiled") if not keras_pac.not_supported_reasons(name)]
-    parser.add_argument("--implementations", nargs="+", choices=NAMES, default=here, metavar="NAME")
-    parser.add_argument(
-        "--quick", dest="repeats", action="store_const", const=3, default=15,
-        help="3 repeats instead of 15",
-    )  # fmt: skip
+    add_timing_options(parser, candidates=("taps", "compiled"))
     return parser.parse_args(argv)
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_pac
-from benchmarks.cases import Case
+from benchmarks.suite import Case
+from benchmarks.timing import keras_layer, pac_layer
 
 
 def peak_in_own_process(case, implementation):
@@ -32,10 +33,10 @@ def peak_in_own_process(case, implementation):
 def _peak(case, implementation):
     shapes = [case.input_shape]
     if implementation == "keras":
-        layer = case.keras_layer()
+        layer = keras_layer(case)
     else:
         keras_pac.set_implementation(implementation)
-        layer = case.pac_layer()
+        layer = pac_layer(case)
         shapes.append(case.guide_shape)
     weights = [np.asarray(weight) for weight in layer.trainable_weights]
 

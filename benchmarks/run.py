@@ -11,8 +11,6 @@ import json
 import math
 import os
 import platform
-import statistics
-import time
 from pathlib import Path
 
 import keras
@@ -21,9 +19,18 @@ import numpy as np
 import tensorflow as tf
 
 import keras_pac
-from benchmarks.cases import SUITE, forward, training_step
 from benchmarks.memory import peak_in_own_process
-from keras_pac.ops._implementations import NAMES, library
+from benchmarks.suite import SUITE
+from benchmarks.timing import (
+    add_timing_options,
+    cpu_model,
+    forward,
+    keras_layer,
+    median_ms,
+    pac_layer,
+    training_step,
+)
+from keras_pac.ops._implementations import library
 
 QUANTITIES = {
     "forward_ms": "forward",
@@ -63,13 +70,8 @@ def parse_arguments(argv, suite):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     names = [case.name for case in suite]
     parser.add_argument("--cases", nargs="+", choices=names, default=names, metavar="CASE")
-    here = [name for name in NAMES if not keras_pac.not_supported_reasons(name)]
-    parser.add_argument("--implementations", nargs="+", choices=NAMES, default=here, metavar="NAME")
+    add_timing_options(parser)
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
-    parser.add_argument(
-        "--quick", dest="repeats", action="store_const", const=3, default=15,
-        help="3 repeats instead of 15",
-    )  # fmt: skip
     return parser.parse_args(argv)
 
 
@@ -84,10 +86,10 @@ def measure(case, implementations, repeats):
     # The squared distance of two pixels is 1 on average: K is neither 0 nor 1 throughout.
     guide = normal(case.guide_shape, (2 * case.guide_channels) ** -0.5)
 
-    keras_layer, pac_layer = case.keras_layer(), case.pac_layer()
-    runs = {"keras": (forward(keras_layer), training_step(keras_layer), x)}
+    plain, pac = keras_layer(case), pac_layer(case)
+    runs = {"keras": (forward(plain), training_step(plain), x)}
     for name in implementations:
-        runs[name] = (forward(pac_layer), training_step(pac_layer), [x, guide])
+        runs[name] = (forward(pac), training_step(pac), [x, guide])
         # Traced here, the functions keep this implementation.
         with keras_pac.implementation(name):
             run_forward, run_step, inputs = runs[name]
@@ -103,20 +105,6 @@ def measure(case, implementations, repeats):
         ),
         "peak_memory_mib": {name: peak_in_own_process(case, name) for name in runs},
     }
-
-
-def median_ms(functions, repeats):
-    """Call the functions in turn; return the median time of each in milliseconds."""
-    for function in functions.values():
-        function()
-    times = {name: [] for name in functions}
-    for _ in range(repeats):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            tf.test.experimental.sync_devices()
-            times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def ratios(report, quantity, implementation):
@@ -192,14 +180,6 @@ def compiled_op():
     keys = ("compiler", "flags", "cuda")
     built = {key: value for key, value in library.built_with().items() if key in keys}
     return {**built, "runs with": library.instructions()}
-
-
-def cpu_model():
-    facts = Path("/proc/cpuinfo")
-    for line in facts.read_text().splitlines() if facts.exists() else []:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 FLOW_MAGIC = 202021.25  # its bytes are "PIEH"
-UNKNOWN_FLOW = 1e7  # components beyond this mean that the flow is not known there
+FLOW_LIMIT = 1e7  # larger components mark unknown flow
 WRITTEN_UNKNOWN_FLOW = 1e10
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 TARGET_SUFFIXES = (".png", ".npy", ".flo")
@@ -88,8 +88,13 @@ def read_flow(path):
                 f"it is {what}: {len(content)} bytes, {rows}x{cols} pixels need {expected}"
             )
         flow = np.frombuffer(content, "<f4", offset=12).reshape(rows, cols, 2)
-        known = (np.abs(flow) <= UNKNOWN_FLOW).all(-1, keepdims=True)  # False for NaN
-        return np.where(known, flow, np.float32(np.nan))
+        return mark_unknown_flow(flow)
+
+
+def mark_unknown_flow(flow):
+    """Return the flow with NaN in both components of every pixel where it is unknown."""
+    known = (np.abs(flow) <= FLOW_LIMIT).all(-1, keepdims=True)  # False for NaN
+    return np.where(known, flow, np.float32(np.nan))
 
 
 def read_label(path):

@@ -9,9 +9,10 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from examples.evaluation import fill_unknown, low_resolution, offset_and_scale
 from examples.training.errors import UserError
 from examples.training.storage import storage
+from examples.upsampling.colors import GAINS, GAMMAS, SATURATIONS, change_colors
+from examples.upsampling.low_resolution import fill_unknown, low_resolution, offset_and_scale
 
 
 def open_dataset(args, split):
@@ -169,21 +170,14 @@ class Sampler:
                     target = target * np.where(np.arange(2) == channel, -1, 1).astype(np.float32)
                     lowest[channel], highest[channel] = -highest[channel], -lowest[channel]
         if self.jitter:
-            guide = _jitter_colors(guide, random)
+            saturation, gains = random.uniform(*SATURATIONS), random.uniform(*GAINS, 3)
+            guide = change_colors(guide, saturation, gains, random.uniform(*GAMMAS))
 
         offset, scale = offset_and_scale(np.array([lowest, highest]))
         target = ((target - offset) / scale).astype(np.float32)
         low = low_resolution(target, self.factor, self.low_res)
         target = np.where(known[..., None], target, np.float32(np.nan))
-        return np.ascontiguousarray(low), np.ascontiguousarray(guide), target
-
-
-def _jitter_colors(guide, random):
-    """Other saturation, brightness of each channel, and contrast."""
-    grey = guide.mean(-1, keepdims=True)
-    guide = grey + random.uniform(0, 1.5) * (guide - grey)
-    guide = np.clip(guide * random.uniform(0.8, 1.2, 3), 0, 1)
-    return (guide ** random.uniform(0.7, 1.4)).astype(np.float32)
+        return np.ascontiguousarray(low), np.ascontiguousarray(guide, np.float32), target
 
 
 def batches(sampler, batch_size, first_step, steps, context):

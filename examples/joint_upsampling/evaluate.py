@@ -4,19 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from examples.evaluation import (
-    epe,
-    fill_unknown,
-    interpolate,
-    low_resolution,
-    pad_to_multiple,
-    rmse,
-    upsample,
-)
 from examples.joint_upsampling import data, pictures
 from examples.joint_upsampling.networks import load_network, tile_size
 from examples.training.errors import UserError
 from examples.training.reports import write_report
+from examples.upsampling.low_resolution import fill_unknown, low_resolution, pad_to_multiple
+from examples.upsampling.methods import interpolate, upsample
+from examples.upsampling.metrics import epe, rmse
 from keras_pac.models import JointBilateralUpsample
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")

@@ -7,8 +7,7 @@ matplotlib.use("Agg")  # writes files, needs no screen
 import matplotlib.pyplot as plt
 import numpy as np
 
-from examples.evaluation import FLOW_LIMIT
-from examples.files import atomic_write
+from examples.files import atomic_write, mark_unknown_flow
 
 LARGEST = 1000  # pixels of a panel's longer side: larger images are shown thinned out
 
@@ -19,7 +18,7 @@ def save_comparison(path, guide, low, truth, results):
     guide, low, truth = (a[::step, ::step] for a in (guide, low, truth))
     results = {name: result[::step, ::step] for name, result in results.items()}
     if truth.shape[2] == 2:
-        truth = np.where(np.abs(truth) > FLOW_LIMIT, np.nan, truth)
+        truth = mark_unknown_flow(truth)
         longest = np.nanmax(np.linalg.norm(truth, axis=-1))
         colored = {"low-res input": low, "truth": truth, **results}
         panels = {name: (flow_to_rgb(flow, longest), {}) for name, flow in colored.items()}

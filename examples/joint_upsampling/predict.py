@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from examples import files
-from examples.evaluation import fill_unknown, pad_to_multiple, upsample
 from examples.joint_upsampling.networks import load_network, tile_size
 from examples.training import checkpoints
 from examples.training.errors import UserError
+from examples.upsampling.low_resolution import fill_unknown, pad_to_multiple
+from examples.upsampling.methods import upsample
 
 OUTPUT_SUFFIXES = (".png", ".npy", ".flo")
 

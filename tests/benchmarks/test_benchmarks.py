@@ -6,7 +6,8 @@ import re
 import pytest
 
 import keras_pac
-from benchmarks.cases import SUITE, Case
+from benchmarks import timing
+from benchmarks.suite import SUITE, Case
 
 # Large enough to be seen in the memory of a process.
 SMALL = Case("small", 1, 128, 128, 16, 8, 2, kernel_size=3, strides=2, transposed=True)
@@ -63,7 +64,7 @@ def test_crf_table(capsys, monkeypatch):
 
 @pytest.mark.parametrize("case", [SMALL, *SUITE], ids=lambda case: case.name)
 def test_both_layers_of_a_case_have_the_same_weights_and_output(case):
-    keras_layer, pac_layer = case.keras_layer(), case.pac_layer()
+    keras_layer, pac_layer = timing.keras_layer(case), timing.pac_layer(case)
     assert [w.shape for w in pac_layer.weights] == [w.shape for w in keras_layer.weights]
     pac_output = pac_layer.compute_output_shape([case.input_shape, case.guide_shape])
     assert tuple(pac_output) == case.output_shape

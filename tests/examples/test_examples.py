@@ -6,18 +6,13 @@ import pytest
 import tensorflow as tf
 
 from examples.datasets import pac_scenes
-from examples.evaluation import (
-    fill_unknown,
-    interpolate,
-    offset_and_scale,
-    rmse,
-    sample_centers,
-    upsample,
-)
-from examples.initial_weights import start_as_interpolation
-from examples.motorcycle import load_motorcycle
+from examples.demo.motorcycle import load_motorcycle
+from examples.demo.training_data import training_batches, whole_scenes
 from examples.scenes.drawing import draw_scene
-from examples.training_data import training_batches, whole_scenes
+from examples.upsampling.initial_weights import start_as_interpolation
+from examples.upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
+from examples.upsampling.methods import interpolate, upsample
+from examples.upsampling.metrics import rmse
 from keras_pac.models import PacJointUpsampleLite
 from tests.support.paths import REFERENCE
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples import evaluation
 from examples.scenes.drawing import draw_scene
+from examples.upsampling.low_resolution import sample_centers
+from examples.upsampling.methods import interpolate, upsample
+from examples.upsampling.metrics import rmse
 from keras_pac import models
 from keras_pac.convert import load_pacnet_weights
 from keras_pac.ops._geometry.resize import enlarge_bilinear, shrink_bilinear
@@ -191,12 +193,12 @@ def test_ready_made_weights_beat_interpolation_on_scenes_they_have_not_seen(fact
     ratios = []
     for seed in range(3):
         image, disparity = draw_scene(np.random.default_rng(5_000_000 + seed), 128)
-        low = evaluation.sample_centers(disparity[..., None], factor)
+        low = sample_centers(disparity[..., None], factor)
         errors = [
-            evaluation.rmse(result, disparity[..., None])
+            rmse(result, disparity[..., None])
             for result in (
-                evaluation.upsample(network, low, image),
-                evaluation.interpolate(low, factor, "bilinear"),
+                upsample(network, low, image),
+                interpolate(low, factor, "bilinear"),
             )
         ]
         ratios.append(errors[0] / errors[1])

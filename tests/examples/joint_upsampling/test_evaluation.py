@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examples import evaluation, files
-from examples.initial_weights import start_as_interpolation
+from examples import files
 from examples.joint_upsampling import data, pictures
 from examples.training.errors import UserError
+from examples.upsampling.initial_weights import start_as_interpolation
+from examples.upsampling.low_resolution import fill_unknown
+from examples.upsampling.methods import upsample
 from keras_pac.models import DJIF, PacJointUpsampleLite
 from tests.support.joint_upsampling_child import drawn_examples
 from tests.support.joint_upsampling_program import run_program
@@ -45,7 +47,7 @@ def test_prediction(tmp_path, interpolating, size, suffix):
     network = keras.models.load_model(interpolating)
     guide = np.broadcast_to(files.read_image(tmp_path / "image.jpg")[:1, :1], (48, 64, 3))
     filled = np.where(low == 0, 1.5, low / 1000)[..., None].astype(np.float32)
-    expected = evaluation.upsample(network, filled, guide)[: size[0], : size[1]]
+    expected = upsample(network, filled, guide)[: size[0], : size[1]]
     np.testing.assert_allclose(depth, expected, atol=0.0006)
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
@@ -74,7 +76,7 @@ def test_evaluation(drawn, tmp_path, capsys):
     report = json.loads((tmp_path / "report.json").read_text())
     assert len(report["methods"]) == 5
     truth = next(drawn_examples(first=100))["target"]
-    low = evaluation.fill_unknown(truth)[1::4, 1::4]
+    low = fill_unknown(truth)[1::4, 1::4]
     nearest = low.repeat(4, 0).repeat(4, 1)
     squared = ((nearest - truth)[2:-2, 2:-2].astype(np.float64)) ** 2
     expected = 100 * np.sqrt(np.nanmean(squared))

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from examples import evaluation
 from examples.joint_upsampling import evaluate
 from examples.training.errors import UserError
+from examples.upsampling import low_resolution, metrics
+from examples.upsampling.methods import upsample
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite
 from tests.support.paths import REFERENCE
 
@@ -16,22 +17,22 @@ def reference():
 
 
 @pytest.mark.parametrize("factor", [4, 8])
-@pytest.mark.parametrize("how", evaluation.LOW_RES)
+@pytest.mark.parametrize("how", low_resolution.LOW_RES)
 def test_low_resolution(reference, how, factor):
-    low = evaluation.low_resolution(reference["image"][..., None], factor, how)
+    low = low_resolution.low_resolution(reference["image"][..., None], factor, how)
     np.testing.assert_allclose(low[..., 0], reference[f"{how}_x{factor}"], atol=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["rmse", "epe"])
 def test_metrics(reference, metric):
     pairs = zip(*(np.moveaxis(reference[name], 1, -1) for name in ("pred", "gt")))
-    errors = [getattr(evaluation, metric)(*pair) for pair in pairs]
+    errors = [getattr(metrics, metric)(*pair) for pair in pairs]
     np.testing.assert_allclose(np.mean(errors), reference[metric], rtol=1e-12)
 
 
 def test_epe_leaves_out_unknown_flow():
     truth = np.array([[[0.0, 0.0], [1e9, 1e9], [np.nan, 0.0]]])
-    assert evaluation.epe(np.array([[[3.0, 4.0]] * 3]), truth) == 5
+    assert metrics.epe(np.array([[[3.0, 4.0]] * 3]), truth) == 5
 
 
 def test_the_border_is_left_out():
@@ -68,5 +69,5 @@ def test_pieces_give_the_same_result_as_the_whole_image(network, rng):
     factor = network.factor
     low = rng.uniform(2, 9, (26, 33, 1)).astype(np.float32)
     guide = rng.integers(0, 256, (26 * factor, 33 * factor, 3), np.uint8)
-    whole, pieces = (evaluation.upsample(network, low, guide, tile) for tile in (None, 7))
+    whole, pieces = (upsample(network, low, guide, tile) for tile in (None, 7))
     np.testing.assert_allclose(pieces, whole, atol=2e-5 * np.abs(whole).max())

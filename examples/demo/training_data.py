@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from examples.datasets.pac_scenes import PacScenes
-from examples.evaluation import sample_centers
+from examples.upsampling.colors import GAINS, GAMMAS, SATURATIONS, change_colors
+from examples.upsampling.low_resolution import sample_centers
 
 CROP = 64  # small crops give more steps, and so a better network, in the same time
 
@@ -56,9 +57,7 @@ def _random_crop(guide, target, seed):
 
 
 def _jitter_colors(guide, seed):
-    gain = tf.random.stateless_uniform([3], seed, 0.8, 1.2)
-    gamma = tf.random.stateless_uniform([], seed + 1, 0.7, 1.4)
-    grey = tf.reduce_mean(guide, -1, keepdims=True)
-    saturation = tf.random.stateless_uniform([], seed + 2, 0.0, 1.5)
-    guide = tf.clip_by_value((grey + saturation * (guide - grey)) * gain, 0, 1)
-    return guide**gamma
+    gains = tf.random.stateless_uniform([3], seed, *GAINS)
+    gamma = tf.random.stateless_uniform([], seed + 1, *GAMMAS)
+    saturation = tf.random.stateless_uniform([], seed + 2, *SATURATIONS)
+    return change_colors(guide, saturation, gains, gamma)

@@ -1,6 +1,6 @@
 """Runs an exported network in a process in which keras_pac cannot be imported.
 
-python -I examples/check_saved_model.py <SavedModel folder> <npz with target_low, guide, expected>
+python -I check_saved_model.py <SavedModel folder> <npz with target_low, guide, expected>
 """
 
 import importlib

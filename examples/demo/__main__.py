@@ -11,18 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from examples.evaluation import (
-    fill_unknown,
-    interpolate,
-    offset_and_scale,
-    rmse,
-    sample_centers,
-    upsample,
-)
-from examples.initial_weights import start_as_interpolation
-from examples.motorcycle import load_motorcycle
-from examples.picture import save_picture
-from examples.training_data import load_scenes, training_batches, whole_scenes
+from examples.demo.motorcycle import load_motorcycle
+from examples.demo.picture import save_picture
+from examples.demo.training_data import load_scenes, training_batches, whole_scenes
+from examples.upsampling.initial_weights import start_as_interpolation
+from examples.upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
+from examples.upsampling.methods import interpolate, upsample
+from examples.upsampling.metrics import rmse
 from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite
 
 FACTOR = 4

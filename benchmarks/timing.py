@@ -1,0 +1,95 @@
+"""What is timed, and how: the layers of a case, graph functions that run them, medians in turn."""
+
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+import keras_pac
+from keras_pac.ops._implementations import NAMES
+
+
+def keras_layer(case):
+    """Return Keras's own layer of a case, built; it is called with x."""
+    cls = keras.layers.Conv2DTranspose if case.transposed else keras.layers.Conv2D
+    layer = cls(**_layer_arguments(case))
+    layer.build(case.input_shape)
+    return layer
+
+
+def pac_layer(case):
+    """Return the PAC layer of a case, built; it is called with [x, guide]."""
+    cls = keras_pac.PacConv2DTranspose if case.transposed else keras_pac.PacConv2D
+    layer = cls(**_layer_arguments(case))
+    layer.build([case.input_shape, case.guide_shape])
+    return layer
+
+
+def _layer_arguments(case):
+    return {
+        "filters": case.filters,
+        "kernel_size": case.kernel_size,
+        "strides": case.strides,
+        "padding": "same",
+        "dilation_rate": case.dilation_rate,
+        "data_format": "channels_last",
+    }
+
+
+def forward(layer):
+    """Return a graph function that runs the layer on its inputs, x or [x, guide]."""
+    return tf.function(layer, jit_compile=False)
+
+
+def training_step(layer):
+    """Return a graph function that runs the layer and computes all its gradients.
+
+    It takes the inputs and the gradient that the rest of a network passes back. It returns the
+    output too: the gradients of a plain convolution don't need it, and unused it would not be
+    computed.
+    """
+
+    @tf.function(jit_compile=False)
+    def run(inputs, upstream_gradient):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = layer(inputs)
+        sources = [inputs, [weight.value for weight in layer.trainable_weights]]
+        return y, tape.gradient(y, sources, output_gradients=upstream_gradient)
+
+    return run
+
+
+def median_ms(functions, repeats):
+    """Call the functions in turn; return the median time of each in milliseconds."""
+    for function in functions.values():
+        function()
+    times = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            tf.test.experimental.sync_devices()
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def add_timing_options(parser, candidates=NAMES):
+    """Add --implementations, by default those of `candidates` that can run here, and --quick."""
+    here = [name for name in candidates if not keras_pac.not_supported_reasons(name)]
+    parser.add_argument("--implementations", nargs="+", choices=NAMES, default=here, metavar="NAME")
+    parser.add_argument(
+        "--quick", dest="repeats", action="store_const", const=3, default=15,
+        help="3 repeats instead of 15",
+    )  # fmt: skip
+
+
+def cpu_model():
+    facts = Path("/proc/cpuinfo")
+    for line in facts.read_text().splitlines() if facts.exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

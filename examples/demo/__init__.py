@@ -1,0 +1,1 @@
+"""Joint upsampling of disparity ×4 in minutes: `python -m examples.demo`."""

@@ -1,0 +1,1 @@
+"""What the demo and the program `joint_upsampling` share: inputs, methods, errors and pictures."""

@@ -1,0 +1,68 @@
+"""How low-res targets are made. Arrays are NumPy, (rows, cols, channels), without a batch."""
+
+import functools
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from skimage.transform import resize
+
+LOW_RES = ("center", "last", "bilinear", "bicubic", "nearest")
+ORDERS = {"nearest": 0, "bilinear": 1, "bicubic": 3}
+
+
+def sample_centers(image, factor):
+    """Low-res image: of every cell of factor × factor pixels the one at index (factor - 1) // 2.
+
+    For an even factor that is half a pixel before the middle of the cell. Every method gets the
+    same low-res image; interpolation takes its values to lie in the middle.
+    """
+    first = (factor - 1) // 2
+    return image[first::factor, first::factor]
+
+
+def low_resolution(image, factor, how="center"):
+    """The low-res image, `factor` times smaller, made in one of the ways of `LOW_RES`.
+
+    "center" and "last" take one pixel of every cell; the others are scikit-image's antialiased
+    `resize`. Height and width must be multiples of `factor`.
+    """
+    if how == "center":
+        return sample_centers(image, factor)
+    if how == "last":
+        return image[factor - 1 :: factor, factor - 1 :: factor]
+    rows, cols = (_resizing(size, factor, how) for size in image.shape[:2])
+    low = np.einsum("ri,ijc,sj->rsc", rows, image, cols, optimize=True)
+    # Bicubic interpolation overshoots at edges; scikit-image clips it, too.
+    return np.clip(low, image.min(), image.max()).astype(image.dtype)
+
+
+@functools.lru_cache(maxsize=16)
+def _resizing(size, factor, how):
+    """Resizing is linear, so this matrix does it: a thousand crops need it only once."""
+    shape = (size // factor, size)
+    return resize(np.eye(size), shape, order=ORDERS[how], anti_aliasing=True, clip=False)
+
+
+def pad_to_multiple(image, factor):
+    """Repeat the last row and column until `factor` divides the height and the width."""
+    rows, cols = (-size % factor for size in image.shape[:2])
+    return np.pad(image, ((0, rows), (0, cols), (0, 0)), mode="edge")
+
+
+def fill_unknown(target):
+    """Unknown (non-finite) pixels get the value of the nearest known one: low-res has no gaps."""
+    unknown = ~np.isfinite(target).all(-1)
+    if not unknown.any():
+        return target
+    if unknown.all():
+        raise ValueError("every pixel of the target is unknown")
+    row, col = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    return target[row, col]
+
+
+def offset_and_scale(low):
+    """The numbers that bring a target to [0, 1]: (target - offset) / scale."""
+    offset, scale = low.min(), low.max() - low.min()
+    if scale == 0:  # a flat image: from half a unit below its value to half a unit above
+        offset, scale = offset - 0.5, 1.0
+    return float(offset), float(scale)

@@ -7,8 +7,8 @@ from keras_pac.layers import PacCRF
 from keras_pac.layers.pairwise_kernel import as_pairwise_kernels
 from keras_pac.ops import checks, position_color_features
 
-# Labels of drawn scenes and of photographs, blurred eightfold, gained with this; with a larger
-# weight, or far neighbours alone, they lost.
+# Measured on blurred labels of drawn scenes and photographs: this kernel improves them; a larger
+# weight, or far neighbours alone, make them worse.
 KERNEL = {"kernel_size": 5, "compatibility": "potts", "weight": 0.3}
 
 

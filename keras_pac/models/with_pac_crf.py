@@ -33,10 +33,11 @@ def with_pac_crf(
         model: a Keras model with one input, an image, and one output, the logits of its labels
             (or their probabilities, see `from_logits`), of the same or another size.
         kernels: a `PairwiseKernel` or a dict of its arguments, or a list of these.
-        color_scale: positive number, or a list with one for each kernel: how different colours of
-            like pixels are, in the units of the image (10 to 60 for colours up to 255).
+        color_scale: positive number, or a list with one for each kernel: how far the
+            colours of similar pixels differ, in the units of the image (10 to 60 for colours up to
+            255).
         position_scale: positive number in pixels, or a list with one for each kernel: how far
-            like pixels are apart; None (default) leaves the position out.
+            similar pixels are apart; None (default) leaves the position out.
         steps: int, steps of the CRF. Defaults to 5.
         loose: bool. Weights of its own for every step: a `PacCRFLoose`. Defaults to False.
         from_logits: bool. False says that the model returns probabilities. Defaults to True.

@@ -26,13 +26,13 @@ def cuda_headers():
 
 def check(library, device, *build_options):
     """Build a library, and check random cases with it."""
-    run("build_core.py", *build_options, "--output", library)
-    run("harness.py", "--library", library, "--device", device, "--cases", 100)
+    run("custom_ops/build_core.py", *build_options, "--output", library)
+    run("-m", "custom_ops.harness", "--library", library, "--device", device, "--cases", 100)
 
 
-def run(program, *arguments):
-    command = [sys.executable, ROOT / "custom_ops" / program, *arguments]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+def run(*arguments):
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
 
 

@@ -53,6 +53,16 @@ def test_a_centre_outside_the_guide_has_no_features(implementation, rng):
     assert_close(adapting, case.adapting_kernel, "float64", "adapting kernel")
 
 
+def test_the_output_mask_of_a_channel_wise_kernel_has_one_channel(implementation, rng):
+    options = {"channel_wise": True, "normalize": True, "masked": True, "kind": "inverse"}
+    case = make_case(rng, "pool", **options)
+    y, adapting, output_mask = run_ops(case, tensors_of(case, "float64"))
+    assert_close(y, case.y, "float64", "y")
+    assert_close(adapting, case.adapting_kernel, "float64", "adapting kernel")
+    assert output_mask.shape == (*case.y.shape[:3], 1)
+    np.testing.assert_array_equal(output_mask, case.output_mask)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_empty_mask_gives_zeros(implementation, operation, rng):
     for normalize in (False, True):

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from keras_pac import ops
-from tests.support.cases import OPERATIONS, make_case, oracle_gradients, run_oracle
+from tests.support.cases import OPERATIONS, make_case
 from tests.support.differentiate import ops_with_gradients
+from tests.support.oracle import oracle_gradients, run_oracle
 from tests.support.tolerances import assert_close
 
 

@@ -10,10 +10,10 @@ import tensorflow as tf
 
 import keras_pac
 from keras_pac import PacConv2D, PacConv2DTranspose
-from tests.support import oracle
-from tests.support.cases import OPERATIONS, make_case, oracle_gradients, run_oracle
+from tests.support.cases import OPERATIONS, make_case
 from tests.support.differentiate import ops_with_gradients, tensors_of
 from tests.support.implementations import IMPLEMENTATIONS
+from tests.support.oracle import gradient_of, oracle_gradients, run_oracle
 from tests.support.runners import run_ops
 from tests.support.tolerances import assert_close, assert_gradients_close
 
@@ -145,7 +145,7 @@ def test_gradient_through_k_alone(implementation, operation, rng):
         def loss(array, name=name):
             return (run_oracle(case, {**case.arrays, name: array})[1] * upstream).sum()
 
-        expected = oracle.gradient(loss, case.arrays[name])
+        expected = gradient_of(loss, case.arrays[name])
         assert_close(gradients[name], expected, "float64", f"gradient of {name}")
 
 

@@ -1,4 +1,4 @@
-"""Test cases of the three operations, one form for all: golden files, random draws, the oracle."""
+"""Test cases of the three operations, one form for all: golden files and random draws."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from tests.support import oracle
+from tests.support.oracle import oracle_gradients, output_size, pair, run_oracle
 from tests.support.paths import GOLDEN
 
 GOLDEN_NAMES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
@@ -96,16 +96,16 @@ def load_golden(name):
     elif smoothing == "average":
         arrays["smoothing"] = np.full((int(window), int(window)), 1 / int(window) ** 2)
     geometry = {
-        "strides": oracle.pair(config["stride"]),
-        "padding": oracle.pair(config["padding"]),
-        "dilation_rate": oracle.pair(config["dilation"]),
+        "strides": pair(config["stride"]),
+        "padding": pair(config["padding"]),
+        "dilation_rate": pair(config["dilation"]),
     }
     if operation == "transposed":
-        geometry["output_padding"] = oracle.pair(config["output_padding"])
+        geometry["output_padding"] = pair(config["output_padding"])
     output_mask = data.get("output_mask")
     return Case(
         operation=operation,
-        kernel_size=oracle.pair(config["kernel_size"]),
+        kernel_size=pair(config["kernel_size"]),
         geometry=geometry,
         options={
             "kind": {"gaussian": "gaussian", "inv": "inverse"}[kind],
@@ -119,62 +119,6 @@ def load_golden(name):
         adapting_kernel=taps_last(data["kernel"]) if "kernel" in data else None,
         output_mask=None if output_mask is None else channels_last(output_mask[:, 0, 0]),
         gradients=gradients,
-    )
-
-
-def run_oracle(case, arrays):
-    """Return (y, K, output_mask) of a case by the oracle, with these arrays."""
-    x, size = arrays["x"], arrays["x"].shape[1:3]
-    geometry = dict(case.geometry)
-    padding, strides = geometry["padding"], geometry["strides"]
-    dilation_rate = geometry["dilation_rate"]
-    if case.operation == "transposed":
-        pads = oracle.transposed_geometry(
-            size, case.kernel_size, strides, dilation_rate, padding, geometry["output_padding"]
-        )
-        window = {"stuffing": strides, "input_size": size}
-    else:
-        pads = oracle.conv_pads(size, case.kernel_size, strides, dilation_rate, padding)
-        window = {"strides": strides}
-    if "adapting_kernel" in arrays:
-        adapting, output_mask = arrays["adapting_kernel"], None
-    else:
-        names = ("alpha", "exponent", "smoothing", "valid_mask")
-        adapting, output_mask = oracle.adapting_kernel(
-            arrays["guide"],
-            case.kernel_size,
-            pads,
-            dilation_rate=dilation_rate,
-            **window,
-            **case.options,
-            **{name: arrays[name] for name in names if name in arrays},
-        )
-    steps = {"strides": strides, "dilation_rate": dilation_rate}
-    if case.operation == "pool":
-        return oracle.pool(x, adapting, case.kernel_size, pads, **steps), adapting, output_mask
-    function = oracle.conv if case.operation == "conv" else oracle.conv_transpose
-    y = function(x, adapting, arrays["kernel"], arrays.get("bias"), pads, **steps)
-    return y, adapting, output_mask
-
-
-def oracle_loss(case, name):
-    """Return sum(y * grad_y) as a function of the array called `name`."""
-    return lambda array: (run_oracle(case, {**case.arrays, name: array})[0] * case.grad_y).sum()
-
-
-def output_size(case, size):
-    """The output size of a case for an input of `size`."""
-    steps = (case.kernel_size, case.geometry["strides"], case.geometry["dilation_rate"])
-    padding = case.geometry["padding"]
-    if case.operation == "transposed":
-        pads = oracle.transposed_geometry(size, *steps, padding, case.geometry["output_padding"])
-        size = tuple((n - 1) * s + 1 for n, s in zip(size, steps[1], strict=True))
-        steps = (case.kernel_size, (1, 1), steps[2])
-    else:
-        pads = oracle.conv_pads(size, *steps, padding)
-    return tuple(
-        (n + sum(p) - (k - 1) * d - 1) // s + 1
-        for n, p, k, s, d in zip(size, pads, *steps, strict=True)
     )
 
 
@@ -241,15 +185,6 @@ def make_case(
     case.y, case.adapting_kernel, case.output_mask = run_oracle(case, arrays)
     case.grad_y = rng.normal(size=case.y.shape)
     return case
-
-
-def oracle_gradients(case):
-    """The gradient of sum(y * grad_y) by every array but the mask."""
-    return {
-        name: oracle.gradient(oracle_loss(case, name), array)
-        for name, array in case.arrays.items()
-        if name != "valid_mask"
-    }
 
 
 @functools.cache

@@ -1,11 +1,15 @@
-"""Pixel-adaptive convolution in plain NumPy: the definition, for comparison only.
+"""The public functions by the reference of the core, for comparison only.
 
-Everything is channels_last and float64. The transposed operation inserts its zeros literally and
-then convolves, so it shares no shortcut with the package. All functions are analytic in their
-inputs, so `gradient` differentiates them by an imaginary step, exact to rounding.
+Here is no formula of PAC, only the way from public arguments to the sizes of the reference:
+padding, strides, output padding, layouts, and the smoothing filter. Nothing of it comes from
+`keras_pac`. Gradients are taken by an imaginary step through the result, exact to rounding: never
+from formulae of gradients.
 """
 
 import numpy as np
+
+from custom_ops.harness import reference
+from custom_ops.harness.sizes import Sizes
 
 
 def pair(value):
@@ -13,188 +17,133 @@ def pair(value):
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
-def conv_pads(size, kernel_size, strides, dilation_rate, padding):
-    """Return ((top, bottom), (left, right)) of a convolution of an image of `size`."""
+def _of_convolution(n, k, s, d, padding, _):
+    """(padding before, output size) of one axis."""
+    reach = (k - 1) * d
     if padding == "valid":
-        return (0, 0), (0, 0)
-    if padding == "same":
-        pads = []
-        for n, k, s, d in zip(
-            size, pair(kernel_size), pair(strides), pair(dilation_rate), strict=True
-        ):
-            total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
-            pads.append((total // 2, total - total // 2))
-        return tuple(pads)
-    return tuple(pair(p) for p in pair(padding))
+        before = after = 0
+    elif padding == "same":
+        total = max((-(-n // s) - 1) * s + reach + 1 - n, 0)
+        before, after = total // 2, total - total // 2
+    else:
+        before, after = padding
+    return before, (n + before + after - reach - 1) // s + 1
 
 
-def transposed_geometry(size, kernel_size, strides, dilation_rate, padding, output_padding=None):
-    """Return the pads ((top, bottom), (left, right)) of the zero-stuffed image.
+def _of_transposed(n, k, s, d, padding, extra):
+    """The same for the image with zeros between its pixels.
 
     'valid' and 'same' give the output sizes of `keras.layers.Conv2DTranspose`.
     """
-    pads = []
-    output_padding = (None, None) if output_padding is None else pair(output_padding)
-    named = isinstance(padding, str)
-    explicit = (None, None) if named else [pair(p) for p in pair(padding)]
-    for n, k, s, d, p, extra in zip(
+    reach = (k - 1) * d
+    full = (n - 1) * s + reach + 1
+    if padding == "valid":
+        cropped, out = 0, full + (max(s - reach - 1, 0) if extra is None else extra)
+    elif padding == "same":
+        out = n * s if extra is None else (n - 1) * s + (reach + 1) % 2 + extra
+        cropped = max(full - out, 0) // 2
+    else:
+        cropped, after = padding
+        out = full - cropped - after + (extra or 0)
+    return reach - cropped, out
+
+
+def _axes(case, size):
+    """((padding before, ...), (output size, ...)) for an input of `size`."""
+    geometry, named = case.geometry, isinstance(case.geometry["padding"], str)
+    padding = [geometry["padding"]] * 2 if named else [pair(p) for p in pair(geometry["padding"])]
+    extra = geometry.get("output_padding")
+    axis = _of_transposed if case.operation == "transposed" else _of_convolution
+    of_axes = zip(
         size,
-        pair(kernel_size),
-        pair(strides),
-        pair(dilation_rate),
-        explicit,
-        output_padding,
-        strict=True,
-    ):
-        reach = (k - 1) * d
-        full = (n - 1) * s + reach + 1
-        if not named:
-            before, after = p
-            out = full - before - after + (extra or 0)
-        elif padding == "valid":
-            before, out = 0, full + (max(s - reach - 1, 0) if extra is None else extra)
-        else:
-            out = n * s if extra is None else (n - 1) * s + (reach + 1) % 2 + extra
-            before = max(full - out, 0) // 2
-        stuffed = (n - 1) * s + 1
-        pads.append((reach - before, out + before - stuffed))
-    return tuple(pads)
+        pair(case.kernel_size),
+        pair(geometry["strides"]),
+        pair(geometry["dilation_rate"]),
+        padding,
+        (None, None) if extra is None else pair(extra),
+    )
+    return tuple(zip(*(axis(*arguments) for arguments in of_axes)))
 
 
-def stuff(image, strides):
-    """Insert `strides - 1` zeros between the pixels of an image."""
-    (rows, columns), (b, h, w, c) = pair(strides), image.shape
-    stuffed = np.zeros((b, (h - 1) * rows + 1, (w - 1) * columns + 1, c), image.dtype)
-    stuffed[:, ::rows, ::columns] = image
-    return stuffed
+def output_size(case, size):
+    """The output size of a case for an input of `size`."""
+    return _axes(case, size)[1]
 
 
-def windows(image, kernel_size, strides, dilation_rate, pads):
-    """Return (B, OH, OW, taps, C): what every tap sees, zero outside the image.
+def _sizes(case, arrays):
+    """The sizes of a case for the reference."""
+    batch, *size, channels = arrays["x"].shape
+    padding, out = _axes(case, size)
+    strides, dilation = pair(case.geometry["strides"]), pair(case.geometry["dilation_rate"])
+    transposed = case.operation == "transposed"
+    centred = tuple(k // 2 * d for k, d in zip(case.kernel_size, dilation))
+    filter_type, filters = "pooling", channels
+    if case.operation != "pool":
+        ends = arrays["kernel"].shape[2:]
+        filter_type = "shared" if ends == (1, 1) else "full"
+        filters = channels if filter_type == "shared" else ends[0 if transposed else 1]
+    return Sizes(
+        batch=batch,
+        input_size=tuple(size),
+        guide_size=out if transposed else tuple(size),
+        output_size=out,
+        input_channels=channels,
+        guide_channels=arrays["guide"].shape[-1] if "guide" in arrays else 0,
+        output_channels=filters,
+        kernel_size=pair(case.kernel_size),
+        strides=(1, 1) if transposed else strides,
+        input_dilation=strides if transposed else (1, 1),
+        dilation=dilation,
+        padding=padding,
+        guide_padding=centred if transposed else padding,
+        type="float64",
+        kernel_type=case.options["kind"],
+        filter_type=filter_type,
+        asymmetric=case.options["asymmetric"],
+        channel_wise=case.options["channel_wise"],
+        normalize=case.options["normalize"],
+    )
 
-    A negative pad crops.
-    """
-    (kh, kw), (sh, sw), (dh, dw) = pair(kernel_size), pair(strides), pair(dilation_rate)
-    grown = [(0, 0), *[tuple(max(p, 0) for p in side) for side in pads], (0, 0)]
-    (top, bottom), (left, right) = [[max(-p, 0) for p in side] for side in pads]
-    image = np.pad(image, grown)
-    image = image[:, top : image.shape[1] - bottom, left : image.shape[2] - right]
-    height = image.shape[1] - (kh - 1) * dh
-    width = image.shape[2] - (kw - 1) * dw
-    seen = []
-    for tap in range(kh * kw):
-        y, x = tap // kw * dh, tap % kw * dw
-        seen.append(image[:, y : y + height : sh, x : x + width : sw])
-    return np.stack(seen, axis=3)
 
-
-def smooth(guide, window):
+def _smooth(guide, window):
     """Filter every channel of the guide with `window`, zero-padded."""
-    n, m = window.shape
-    seen = windows(guide, (n, m), 1, 1, ((n // 2, n // 2), (m // 2, m // 2)))
-    return np.einsum("bijtc,t->bijc", seen, window.reshape(-1))
+    (rows, columns), (height, width) = window.shape, guide.shape[1:3]
+    padded = np.pad(guide, ((0, 0), (rows // 2,) * 2, (columns // 2,) * 2, (0, 0)))
+    return sum(
+        weight * padded[:, y : y + height, x : x + width]
+        for (y, x), weight in np.ndenumerate(window)
+    )
 
 
-def adapting_kernel(
-    guide,
-    kernel_size,
-    pads,
-    *,
-    strides=1,
-    dilation_rate=1,
-    stuffing=None,
-    input_size=None,
-    kind="gaussian",
-    alpha=None,
-    exponent=None,
-    asymmetric=False,
-    smoothing=None,
-    channel_wise=False,
-    normalize=False,
-    valid_mask=None,
-):
-    """Return (K, output_mask); K is (B, OH, OW, taps) or (B, OH, OW, taps, C).
+def _flat_filter(case, filter, sizes):
+    """A public filter as (T, Cin, Cout) or (T,); that of a transposed function is mirrored."""
+    if case.operation == "transposed":
+        filter = filter[::-1, ::-1].transpose(0, 1, 3, 2)
+    return filter.reshape(sizes.taps, *(filter.shape[2:] if sizes.filter_type == "full" else ()))
 
-    `pads` and `strides` are those of the convolution that K serves. For a transposed one that is
-    the convolution of the zero-stuffed image: strides 1, `stuffing` the factor and `input_size`
-    the size before stuffing; the guide is at output size, so its own pads are the centred ones.
-    """
-    kh, kw = pair(kernel_size)
-    dh, dw = pair(dilation_rate)
-    centred = ((kh // 2 * dh,) * 2, (kw // 2 * dw,) * 2)
-    guide_pads = pads if stuffing is None else centred
-    neighbours = windows(guide, kernel_size, strides, dilation_rate, guide_pads)
-    centres = guide if smoothing is None else smooth(guide, smoothing)
-    middle = kh * kw // 2
-    centres = windows(centres, kernel_size, strides, dilation_rate, guide_pads)[:, :, :, middle]
-    difference = neighbours - centres[:, :, :, None]
-    if asymmetric:
-        difference = np.where(difference.real > 0, difference, 0)
-    distance = difference**2
-    if not channel_wise:
-        distance = distance.sum(-1)
-    if kind == "gaussian":
-        kernel = np.exp(-distance / 2)
+
+def run_oracle(case, arrays):
+    """Return (y, K, output_mask) of a case, with these arrays."""
+    sizes, output_mask = _sizes(case, arrays), None
+    if "adapting_kernel" in arrays:
+        adapting = arrays["adapting_kernel"]
+        adapting = adapting[..., None] if adapting.ndim == 4 else adapting
     else:
-        kernel = alpha + (distance + 1e-4) ** (exponent / 2)
-
-    size = guide.shape[1:3] if stuffing is None else input_size
-    real = np.ones((guide.shape[0], *size, 1))
-    valid = real if valid_mask is None else valid_mask
-    if stuffing is not None:
-        real, valid = stuff(real, stuffing), stuff(valid, stuffing)
-    real = windows(real, kernel_size, strides, dilation_rate, pads)[..., 0]
-    valid = windows(valid, kernel_size, strides, dilation_rate, pads)[..., 0]
-    if channel_wise:
-        real, valid = real[..., None], valid[..., None]
-    total = None
-    if normalize:
-        kernel = kernel * valid
-        total = kernel.sum(3, keepdims=True)
-        kernel = np.where(total == 0, 0, kernel / np.where(total == 0, 1, total))
-    elif valid_mask is not None:
-        kernel = kernel * valid
-        total = valid.sum(3, keepdims=True)
-        share = total / np.maximum(real.sum(3, keepdims=True), 1)
-        kernel = np.where(total == 0, 0, kernel / np.where(total == 0, 1, share))
-    output_mask = None
-    if valid_mask is not None:
-        output_mask = (total[:, :, :, 0] != 0).astype("float64")
-        if not channel_wise:
-            output_mask = output_mask[..., None]
-    return kernel, output_mask
+        inputs = {name: arrays.get(name) for name in ("guide", "alpha", "exponent")}
+        if "smoothing" in arrays:
+            inputs["center"] = _smooth(arrays["guide"], arrays["smoothing"])
+        if "valid_mask" in arrays:
+            inputs["valid_mask"] = arrays["valid_mask"][..., 0]
+        adapting, output_mask = reference.adapting_kernel(sizes, inputs)
+    inputs = {"x": arrays["x"], "adapting_kernel": adapting, "bias": arrays.get("bias")}
+    if "kernel" in arrays:
+        inputs["filter"] = _flat_filter(case, arrays["kernel"], sizes)
+    y = reference.windowed_sum(sizes, inputs)
+    public = adapting if case.options["channel_wise"] else adapting[..., 0]
+    return y, public, None if output_mask is None else output_mask[..., None]
 
 
-def conv(x, adapting, kernel, bias, pads, *, strides=1, dilation_rate=1):
-    """PAC with `kernel` (kh, kw, Cin, Cout), or (kh, kw, 1, 1) shared by all channels."""
-    kh, kw = kernel.shape[:2]
-    seen = windows(x, (kh, kw), strides, dilation_rate, pads)
-    flat = kernel.reshape(kh * kw, *kernel.shape[2:])
-    if kernel.shape[2:] == (1, 1):
-        y = np.einsum("bijt,bijtc,t->bijc", adapting, seen, flat[:, 0, 0])
-    else:
-        y = np.einsum("bijt,bijtc,tco->bijo", adapting, seen, flat)
-    return y if bias is None else y + bias
-
-
-def conv_transpose(x, adapting, kernel, bias, pads, *, strides=1, dilation_rate=1):
-    """Transposed PAC; `kernel` (kh, kw, Cout, Cin) as in `keras.layers.Conv2DTranspose`.
-
-    `pads` come from `transposed_geometry`.
-    """
-    unmirrored = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    return conv(stuff(x, strides), adapting, unmirrored, bias, pads, dilation_rate=dilation_rate)
-
-
-def pool(x, adapting, kernel_size, pads, *, strides=1, dilation_rate=1):
-    """PAC pooling; `adapting` may have a channel axis of its own."""
-    seen = windows(x, kernel_size, strides, dilation_rate, pads)
-    if adapting.ndim == 4:
-        adapting = adapting[..., None]
-    return (adapting * seen).sum(3)
-
-
-def gradient(function, array):
+def gradient_of(function, array):
     """Gradient of a real scalar `function` of `array`, by an imaginary step for every element."""
     step = 1e-30
     result = np.zeros(array.shape)
@@ -203,3 +152,17 @@ def gradient(function, array):
         moved[index] += 1j * step
         result[index] = function(moved).imag / step
     return result
+
+
+def oracle_loss(case, name):
+    """Return sum(y * grad_y) as a function of the array called `name`."""
+    return lambda array: (run_oracle(case, {**case.arrays, name: array})[0] * case.grad_y).sum()
+
+
+def oracle_gradients(case):
+    """The gradient of sum(y * grad_y) by every array but the mask."""
+    return {
+        name: gradient_of(oracle_loss(case, name), array)
+        for name, array in case.arrays.items()
+        if name != "valid_mask"
+    }

@@ -1,0 +1,1 @@
+"""Drives the core alone, without TensorFlow, and checks it against a reference in NumPy."""

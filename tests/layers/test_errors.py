@@ -9,10 +9,9 @@ import tensorflow as tf
 
 from keras_pac import PacConv2D, PacConv2DTranspose, PacPool2D
 from tests.support.errors import GUIDE, K, X, refused, specified, zeros
+from tests.support.layer_cases import INVERSE
 
 SAME = {"padding": "same"}
-
-INVERSE = {"kernel_type": "inverse", "alpha": 0.1, "exponent": 0.5}
 
 # name: (layer, shapes or (shape, dtype) of the inputs, keywords, rule, received)
 LAYERS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.cases import OPERATIONS, make_case, random_case
+from tests.support.cases import IMAGES, OPERATIONS, make_case, random_case
 from tests.support.differentiate import ops_with_gradients, tensors_of
 from tests.support.runners import run_ops, to_channels_first
 from tests.support.tolerances import assert_close, assert_gradients_close
@@ -20,9 +20,6 @@ def test_random_geometry_gives_what_the_oracle_gives(implementation, operation, 
     if case.output_mask is not None:
         np.testing.assert_array_equal(output_mask, case.output_mask)
     assert_gradients_close(gradients, case.gradients, "float64")
-
-
-IMAGES = ("x", "guide", "valid_mask")
 
 
 @pytest.mark.parametrize("seed", range(4))

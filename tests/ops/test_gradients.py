@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import keras_pac
 from keras_pac import PacConv2D, PacConv2DTranspose
-from tests.support.cases import OPERATIONS, make_case
+from tests.support.cases import IMAGES, OPERATIONS, make_case
 from tests.support.differentiate import ops_with_gradients, tensors_of
 from tests.support.implementations import IMPLEMENTATIONS
 from tests.support.oracle import gradient_of, oracle_gradients, run_oracle
@@ -18,7 +18,7 @@ from tests.support.runners import run_ops
 from tests.support.tolerances import assert_close, assert_gradients_close
 
 STEP = 1e-5
-PER_BATCH = ("x", "guide", "adapting_kernel", "valid_mask")
+PER_BATCH = (*IMAGES, "adapting_kernel")
 
 CASES = {
     "conv": ("conv", {}),
@@ -91,7 +91,7 @@ def finite_differences(case, name):
 def test_every_element_against_finite_differences(implementation, name, rng):
     operation, options = CASES[name]
     case = make_case(rng, operation, **{"size": (4, 5), "filters": 1, **options})
-    case.gradients = {key: array for key, array in case.arrays.items() if key != "valid_mask"}
+    case.gradients = case.sources
     _, _, _, gradients = ops_with_gradients(case, "float64")
     for key, gradient in gradients.items():
         expected = finite_differences(case, key)

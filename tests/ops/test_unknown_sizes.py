@@ -5,12 +5,10 @@ import pytest
 import tensorflow as tf
 
 import keras_pac
-from tests.support.cases import OPERATIONS, make_case
+from tests.support.cases import IMAGES, OPERATIONS, make_case
 from tests.support.differentiate import ops_with_gradients, tensors_of
 from tests.support.runners import run_ops
 from tests.support.tolerances import assert_close, assert_gradients_close
-
-IMAGES = ("x", "guide", "valid_mask")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -69,18 +67,13 @@ def unknown_sizes(tensor, name):
     return tf.TensorSpec(shape, tensor.dtype)
 
 
-def without_mask(case):
-    """The arrays of a case that its result can be differentiated by."""
-    return {name: array for name, array in case.arrays.items() if name != "valid_mask"}
-
-
 def traced(case, tensors, **options):
     """A tf.function of (tensors, grad_y) that gives y, K and the gradients."""
 
     @tf.function(**options)
     def function(tensors, grad_y):
         with tf.GradientTape() as tape:
-            watched = {name: tensors[name] for name in without_mask(case)}
+            watched = {name: tensors[name] for name in case.sources}
             tape.watch(watched)
             y, adapting, _ = run_ops(case, tensors)
         return y, adapting, tape.gradient(y, watched, output_gradients=grad_y)
@@ -97,7 +90,7 @@ def test_unknown_sizes_give_what_known_sizes_give(implementation, operation, opt
     function = traced(case, tensors, input_signature=[signature, grad_y])
     for size in ((6, 7), (7, 9)):
         other = make_case(rng, operation, size=size, batch=2, **options)
-        other.gradients = without_mask(other)
+        other.gradients = other.sources
         tensors = tensors_of(other, "float64")
         y, adapting, gradients = function(tensors, tf.constant(other.grad_y))
         _, _, _, eager = ops_with_gradients(other, "float64")
@@ -110,7 +103,7 @@ def test_unknown_sizes_give_what_known_sizes_give(implementation, operation, opt
 @pytest.mark.parametrize("operation, options", TRACED)
 def test_taps_under_xla_gives_what_eager_gives(operation, options, rng):
     case = make_case(rng, operation, size=(6, 7), batch=2, **options)
-    case.gradients = without_mask(case)
+    case.gradients = case.sources
     tensors = tensors_of(case, "float64")
     with keras_pac.implementation("taps"):
         function = traced(case, tensors, jit_compile=True)

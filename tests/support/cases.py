@@ -13,6 +13,8 @@ from tests.support.paths import GOLDEN
 
 GOLDEN_NAMES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
 OPERATIONS = ("conv", "transposed", "pool")
+# Which arrays of a case are images.
+IMAGES = ("x", "guide", "valid_mask")
 BINOMIAL = np.outer([1, 2, 1], [1, 2, 1]) / 16
 
 
@@ -35,6 +37,11 @@ class Case:
     adapting_kernel: np.ndarray | None
     output_mask: np.ndarray | None
     gradients: dict
+
+    @property
+    def sources(self):
+        """The arrays by which the result has a gradient: all but the mask."""
+        return {name: array for name, array in self.arrays.items() if name != "valid_mask"}
 
 
 def channels_last(array):

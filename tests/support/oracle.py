@@ -160,9 +160,7 @@ def oracle_loss(case, name):
 
 
 def oracle_gradients(case):
-    """The gradient of sum(y * grad_y) by every array but the mask."""
+    """The gradient of sum(y * grad_y) by every source of a case."""
     return {
-        name: gradient_of(oracle_loss(case, name), array)
-        for name, array in case.arrays.items()
-        if name != "valid_mask"
+        name: gradient_of(oracle_loss(case, name), array) for name, array in case.sources.items()
     }

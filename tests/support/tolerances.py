@@ -12,6 +12,9 @@ RELATIVE = {
     "float16": 5e-3,
     # The same sum with the eight bits of bfloat16: 2**-8 a rounding.
     "bfloat16": 4e-2,
+    # Half of the 11 or 8 bits of these types are left after the 7 layers of a network.
+    "float16 network": 0.02,
+    "bfloat16 network": 0.1,
     # Central differences in float64 with a step of 1e-5: the third derivative leaves 1e-10 and
     # the subtraction 1e-16 / 1e-5 = 1e-11, each times the curvature of the power near zero.
     "finite differences": 1e-6,

@@ -22,7 +22,6 @@ from examples.files import write_depth, write_flow
 from tests.support.small_datasets import (
     SMALL_NYU,
     SMALL_SINTEL_PAIRS,
-    load_by_name,
     make_nyu,
     make_pairs,
     make_sintel,
@@ -38,13 +37,6 @@ def small_nyu(monkeypatch):
 @pytest.fixture
 def small_sintel(monkeypatch):
     monkeypatch.setattr(MpiSintel, "PAIRS", SMALL_SINTEL_PAIRS)
-
-
-@pytest.fixture
-def load(tmp_path):
-    """`datasets.load` into a folder of the test; the examples in a dictionary by name."""
-
-    return functools.partial(load_by_name, tmp_path / "prepared")
 
 
 def assert_nothing_prepared(tmp_path):

@@ -1,6 +1,5 @@
 """What `examples.datasets.load` returns and refuses for segmentation, on small files."""
 
-import functools
 import tarfile
 
 import numpy as np
@@ -12,18 +11,11 @@ from examples.datasets import voc2012_segmentation
 from examples.datasets.voc2012_segmentation import Voc2012Segmentation
 from tests.support.small_datasets import (
     SMALL_VOC_COUNTS,
-    load_by_name,
     make_labels,
     make_voc,
     save_image,
     save_label,
 )
-
-
-@pytest.fixture
-def load(tmp_path):
-    """`datasets.load` into a folder of the test; the examples in a dictionary by name."""
-    return functools.partial(load_by_name, tmp_path / "prepared")
 
 
 @pytest.fixture

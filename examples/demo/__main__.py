@@ -16,7 +16,7 @@ from examples.demo.picture import save_picture
 from examples.demo.training_data import load_scenes, training_batches, whole_scenes
 from examples.upsampling.initial_weights import start_as_interpolation
 from examples.upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
-from examples.upsampling.methods import interpolate, upsample
+from examples.upsampling.methods import interpolate, network_inputs, upsample
 from examples.upsampling.metrics import rmse
 from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite
 
@@ -101,8 +101,7 @@ def export_and_check(network, low, guide):
     folder, arrays = OUTPUTS / "saved_model", OUTPUTS / "check.npz"
     network.export(folder, verbose=False)
     offset, scale = offset_and_scale(low)
-    target_low = ((low - offset) / scale)[None]
-    guide = (guide / 255).astype(np.float32)[None]
+    target_low, guide = network_inputs(low, guide, offset, scale)
     expected = np.asarray(network([target_low, guide], training=False))
     np.savez(arrays, target_low=target_low, guide=guide, expected=expected)
     check = Path(__file__).with_name("check_saved_model.py")

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 
 from examples.demo.motorcycle import load_motorcycle
-from examples.demo.picture import save_picture
 from examples.demo.training_data import load_scenes, training_batches, whole_scenes
 from examples.upsampling.initial_weights import start_as_interpolation
 from examples.upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
 from examples.upsampling.methods import interpolate, network_inputs, upsample
 from examples.upsampling.metrics import rmse
+from examples.upsampling.pictures import save_comparison
 from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite
 
 FACTOR = 4
@@ -89,10 +89,14 @@ def print_table(results, truth):
 
 
 def save_pictures(guide, truth, results):
-    shown = {name: results[name] for name in ("bilinear", "joint bilateral", "PAC network")}
     for name, region in {"motorcycle": np.s_[:, :], "close_up": CLOSE_UP}.items():
         path = OUTPUTS / f"{name}.png"
-        save_picture(path, guide, results["nearest"], truth, shown, region)
+        shown = {
+            method: results[method][region]
+            for method in ("bilinear", "joint bilateral", "PAC network")
+        }
+        low = results["nearest"][region]
+        save_comparison(path, guide[region], low, truth[region], shown)
         print(f"picture: {path}")
 
 

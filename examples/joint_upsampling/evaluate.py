@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from examples.joint_upsampling import data, pictures
+from examples.joint_upsampling import data
 from examples.joint_upsampling.networks import load_network, tile_size
 from examples.training.errors import UserError
 from examples.training.reports import write_report
 from examples.upsampling.low_resolution import fill_unknown, low_resolution, pad_to_multiple
 from examples.upsampling.methods import interpolate, upsample
 from examples.upsampling.metrics import epe, rmse
+from examples.upsampling.pictures import save_comparison
 from keras_pac.models import JointBilateralUpsample
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -37,7 +38,7 @@ def evaluate(args):
         if args.pictures and number < args.picture_count:
             nearest = crop_back(interpolate(low, args.factor, "nearest"), truth)
             path = Path(args.pictures) / f"{_file_name(example['name'])}.png"
-            pictures.save_comparison(path, example["image"], nearest, truth, results)
+            save_comparison(path, example["image"], nearest, truth, results)
         print(f"\r{number + 1} images", end="", flush=True)
     print()
     if metric is None:

@@ -12,12 +12,12 @@ import tensorflow as tf
 from PIL import Image
 
 from examples import files
-from examples.joint_upsampling import __main__, data, evaluate, pictures, train
+from examples.joint_upsampling import __main__, data, evaluate, train
 from examples.joint_upsampling.networks import make_network
 from examples.scenes.drawing import draw_scene
 from examples.training import checkpoints
 from examples.training.errors import UserError
-from examples.upsampling import low_resolution, metrics
+from examples.upsampling import low_resolution, metrics, pictures
 from examples.upsampling.initial_weights import start_as_interpolation
 from examples.upsampling.methods import upsample
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite

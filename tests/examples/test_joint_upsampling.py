@@ -15,7 +15,7 @@ from examples import files
 from examples.joint_upsampling import __main__, data, evaluate, train
 from examples.joint_upsampling.networks import make_network
 from examples.scenes.drawing import draw_scene
-from examples.training import checkpoints
+from examples.training import checkpoints, command_line
 from examples.training.errors import UserError
 from examples.upsampling import low_resolution, metrics, pictures
 from examples.upsampling.initial_weights import start_as_interpolation
@@ -40,7 +40,7 @@ def drawn(monkeypatch):
 
 def run_program(*arguments):
     """Run the program in this process, without the determinism that it cannot switch off again."""
-    __main__.run(__main__.make_parser().parse_args([str(a) for a in arguments]))
+    command_line.run_command(__main__.make_parser().parse_args([str(a) for a in arguments]))
 
 
 def start_child(*arguments, **environment):

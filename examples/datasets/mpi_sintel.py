@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from examples.datasets.joint_upsampling import example, features
-from examples.datasets.release import check_counts, manual_path
+from examples.datasets.features import example, joint_upsampling_features
+from examples.datasets.release import check_counts, release_folder
 from examples.files import read_flow, read_image
 
 ARCHIVE = "MPI-Sintel-complete.zip"
@@ -42,7 +42,7 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(
             description="Frames of the film Sintel with optical flow in pixels; flow is unknown "
             "where the release says that it is invalid.",
-            features=features(2),
+            features=joint_upsampling_features(2),
             homepage="http://sintel.is.tue.mpg.de",
             citation="@inproceedings{Butler:ECCV:2012, title={A naturalistic open source movie for "
             "optical flow evaluation}, author={Butler, D. J. and Wulff, J. and Stanley, G. B. and "
@@ -50,13 +50,7 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        path = manual_path(dl_manager, self.MANUAL_NAMES)
-        if path is None:
-            training = dl_manager.download_and_extract(URL) / "training"
-        elif path.name == ARCHIVE:
-            training = dl_manager.extract(path) / "training"
-        else:
-            training = path
+        training = release_folder(dl_manager, URL, "training", {"training": "."})
         frames = {"train": [], "validation": []}
         for sequence, names in _sequences(training, self.builder_config.name).items():
             held_out = VALIDATION.get(sequence, 0)
@@ -81,7 +75,7 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
                         f"Received: {invalid.shape}, flow.shape={flow.shape}"
                     )
                 flow[invalid] = np.nan
-            yield name, example(name, image, flow)
+            yield name, example(name, image, "target", flow)
 
 
 def _sequences(training, render_pass):

@@ -6,9 +6,8 @@ import numpy as np
 
 from examples import files
 from examples.joint_upsampling.networks import load_network, tile_size
-from examples.training import checkpoints
-from examples.training.errors import UserError
-from examples.upsampling.low_resolution import fill_unknown, pad_to_multiple
+from examples.training.errors import UserError, explained, full_disk_explained
+from examples.upsampling.low_resolution import crop_back, fill_unknown, pad_to_multiple
 from examples.upsampling.methods import upsample
 
 OUTPUT_SUFFIXES = (".png", ".npy", ".flo")
@@ -21,26 +20,19 @@ def predict(args):
         raise UserError(f"--output must end in {', '.join(OUTPUT_SUFFIXES)}: {output}")
     if output.resolve() in (Path(args.image).resolve(), Path(args.depth).resolve()):
         raise UserError(f"--output {output} would overwrite an input")
-    try:
+    with explained("", OSError, ValueError):
         guide = files.read_image(args.image)
         low = files.read_target(args.depth, args.unknown, args.target_scale)
-    except (OSError, ValueError) as error:
-        raise UserError(str(error)) from error
     network = load_network(args.weights)
-    try:
+    with explained(f"{args.depth}: ", ValueError):
         low = fill_unknown(low)
-    except ValueError as error:
-        raise UserError(f"{args.depth}: {error}") from error
     padded = _padded_guide(guide, low, network.factor, args)
     tile = tile_size(args.tile, network.factor)
-    result = upsample(network, low, padded, tile)
-    result = result[: guide.shape[0], : guide.shape[1]]
+    result = crop_back(upsample(network, low, padded, tile), guide)
     output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with checkpoints.clear_about_full_disk(f"{output} was not written."):
-            _write(output, result, low, args.target_scale)
-    except ValueError as error:  # such as depth that does not fit into 16 bits
-        raise UserError(str(error)) from error
+    # A ValueError tells of depth that does not fit into 16 bits, for example.
+    with explained("", ValueError), full_disk_explained(f"{output} was not written."):
+        _write(output, result, low, args.target_scale)
     rows, cols = result.shape[:2]
     print(f"{output}: {rows}x{cols} pixels, {result.min():g} to {result.max():g}")
     return output

@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from examples.training.checkpoints import read_network
-from examples.training.errors import UserError
+from examples.training.errors import UserError, explained
 from keras_pac import models
 from keras_pac.models.resize_like import ResizeLike
 
@@ -125,10 +125,8 @@ def count_classes(network):
 
 
 def swap(network, layer_names, guide, scale):
-    try:
+    with explained("--swap: ", ValueError):
         return models.swap_conv2d(network, layer_names, guide, scale=scale)
-    except ValueError as error:
-        raise UserError(f"--swap: {error}") from error
 
 
 def pairwise_kernels(text):
@@ -147,7 +145,7 @@ def pairwise_kernels(text):
 def add_crf(network, args):
     """The network with the CRF of `args` behind it, and the new variables that can be trained."""
     before = {id(variable) for variable in network.trainable_variables}
-    try:
+    with explained("--crf: ", ValueError):
         whole = models.with_pac_crf(
             network,
             pairwise_kernels(args.crf),
@@ -156,8 +154,6 @@ def add_crf(network, args):
             steps=args.mean_field_steps,
             loose=args.loose,
         )
-    except ValueError as error:
-        raise UserError(f"--crf: {error}") from error
     return whole, [v for v in whole.trainable_variables if id(v) not in before]
 
 

@@ -1,8 +1,6 @@
 """A training run on disk: one file that is whole at any moment, and is refused by another run."""
 
-import contextlib
 import dataclasses
-import errno
 import json
 import tempfile
 import zipfile
@@ -12,7 +10,7 @@ import keras
 import numpy as np
 
 from examples.files import atomic_write
-from examples.training.errors import UserError
+from examples.training.errors import UserError, explained
 
 
 @dataclasses.dataclass
@@ -22,17 +20,6 @@ class Checkpoint:
     step: int  # with the seed, it also says where the random streams and the data order are
     settings: dict
     variables: list  # of the network, then of the optimizer
-
-
-@contextlib.contextmanager
-def clear_about_full_disk(what):
-    """Say in plain words that a disk is full, and what that means for `what`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(f"No space is left on the disk. {what}") from error
 
 
 def save_checkpoint(path, checkpoint):
@@ -45,14 +32,13 @@ def save_checkpoint(path, checkpoint):
 
 def load_checkpoint(path):
     """Read a checkpoint, every byte of it checked."""
-    try:
+    kinds = OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile
+    with explained(f"{path} is no checkpoint that can be read: ", *kinds):
         with np.load(path, allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             count = len(arrays.files) - 1
             variables = [arrays[f"variable_{i}"] for i in range(count)]
         return Checkpoint(header["step"], header["settings"], variables)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no checkpoint that can be read: {error}") from error
 
 
 def check_settings(path, saved, wanted):
@@ -90,11 +76,10 @@ def save_network(path, network):
 
 def read_network(path):
     """The network in a .keras file."""
-    try:
+    # Keras lets through whatever a broken file leads to.
+    kinds = OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile
+    with explained(f"{path} is no trained network that can be read: ", *kinds):
         return keras.models.load_model(path, compile=False)
-    # Keras raises whatever comes up in a broken file.
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no trained network that can be read: {error}") from error
 
 
 def stale_files(folder):

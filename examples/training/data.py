@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from examples.training.errors import UserError
+from examples.training.errors import UserError, explained
 
 
 def load_dataset(args, split, config, name=None, manual_dir=None):
@@ -17,10 +17,8 @@ def load_dataset(args, split, config, name=None, manual_dir=None):
     from examples import datasets  # imports tensorflow_datasets, which takes seconds
 
     manual_dir = manual_dir or args.manual_dir
-    try:
+    with explained(f"The data set {args.data} cannot be read: ", OSError, ValueError):
         return datasets.load(name or args.data, split, args.data_dir, manual_dir, **config)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The data set {args.data} cannot be read: {error}") from error
 
 
 def readable(examples):

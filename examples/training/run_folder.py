@@ -5,7 +5,6 @@ import io
 import time
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from examples import files
@@ -77,32 +76,6 @@ class RunFolder:
         checkpoints.save_network(self.network, network)
         arrays = [variable.numpy() for variable in variables]
         checkpoints.save_checkpoint(self.checkpoint, checkpoints.Checkpoint(step, settings, arrays))
-
-
-def check_validation(args):
-    """The network is measured where a row of the log is written."""
-    if args.validate_every and args.validation is None:
-        raise UserError("--validate-every needs --validation, the split to measure on")
-    if args.validate_every and args.validate_every % args.save_every:
-        raise UserError(
-            f"--validate-every {args.validate_every} must be a multiple of "
-            f"--save-every {args.save_every}"
-        )
-
-
-def steps_left(step, last):
-    """What a run that is at `step` says about what it has to do."""
-    return f"steps {step + 1} to {last}" if step < last else f"all {last} steps are done"
-
-
-def mean_loss(losses, step, advice):
-    """The mean of the losses up to `step`, which must be a number."""
-    loss = float(np.mean([float(value) for value in losses]))
-    if not np.isfinite(loss):
-        raise UserError(
-            f"The loss is {loss} before step {step}; what was saved is from before that. {advice}"
-        )
-    return loss
 
 
 def _write_scalar(name, value):

@@ -49,6 +49,11 @@ def pad_to_multiple(image, factor):
     return np.pad(image, ((0, rows), (0, cols), (0, 0)), mode="edge")
 
 
+def crop_back(result, image):
+    """Undo `pad_to_multiple`: the part of the result that has the size of the image."""
+    return result[: image.shape[0], : image.shape[1]]
+
+
 def fill_unknown(target):
     """Unknown (non-finite) pixels get the value of the nearest known one: low-res has no gaps."""
     unknown = ~np.isfinite(target).all(-1)

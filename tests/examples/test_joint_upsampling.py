@@ -113,7 +113,7 @@ def test_a_size_that_the_factor_does_not_divide_is_padded_and_cropped_back():
     guide, low = evaluate.low_res_example(example, 4, "center")
     assert guide.shape == (8, 12, 3)
     np.testing.assert_array_equal(low[..., 0], target[[1, 5]][:, [1, 5, 8], 0])
-    assert evaluate.crop_back(guide, target).shape == (7, 9, 3)
+    assert low_resolution.crop_back(guide, target).shape == (7, 9, 3)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ PASSES = {
     "final": "Everything: motion blur, defocus and haze too.",
     "albedo": "The colours of the surfaces alone.",
 }
-# None: the whole sequence; else the number of pairs at its end.
+# How many pairs at the end of a sequence are for validation; None: all of them.
 VALIDATION = {"ambush_6": None, "market_6": None, "bamboo_2": 25, "cave_4": 25, "temple_2": 25}
 
 
@@ -22,8 +22,8 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
     """Frames of an animated film with the optical flow to the next frame.
 
     The official page publishes no checksum of the archive and none is known here, so
-    `checksums.tsv` has none: that the download is whole is seen from the number of pairs and from
-    the checksums inside the archive.
+    `checksums.tsv` has none. The number of pairs and the checksums inside the archive show whether
+    the download is complete.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -79,7 +79,7 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
 
 
 def _sequences(training, render_pass):
-    """{sequence: names of the frames that have a next one}, each with its flow."""
+    """{sequence: names of its frames but the last}; each of these must have a flow."""
     for folder in (training / render_pass, training / "flow"):
         if not folder.exists():
             raise FileNotFoundError(f"{folder} is missing: this is no complete MPI Sintel")

@@ -68,7 +68,7 @@ def paired_files(folder, images, partners, suffixes, *how):
 def _match(images, partners, suffixes):
     """[(name, image, partner)] of two folders, or of one."""
     same = images.resolve() == partners.resolve()
-    # In one folder a PNG is an image.
+    # In a shared folder every PNG is an image.
     suffixes = [s for s in suffixes if not (same and s in IMAGE_SUFFIXES)]
     by_name = _files(images, IMAGE_SUFFIXES), _files(partners, suffixes)
     problems = []

@@ -24,8 +24,8 @@ class Voc2012Segmentation(tfds.core.GeneratorBasedBuilder):
     Semantic Boundaries Dataset) that are not in VOC's val part, with SBD's labels.
 
     The checksum of VOC in `checksums.tsv` is the one that several users of the file have published
-    independently; none of the kind that tfds takes is known for SBD: that it is whole is seen from
-    the number of images and from the checksum inside the archive.
+    independently. For SBD no SHA-256 is known; the number of images and the checksum inside the
+    archive show whether it is complete.
     """
 
     VERSION = tfds.core.Version("1.0.0")

@@ -68,7 +68,7 @@ def train(scenes):
 
 
 def tune_joint_bilateral(scenes):
-    """The filter with the smallest error on drawn scenes: the real view is not for choosing."""
+    """The filter with the smallest error on drawn scenes; the photograph is for measuring only."""
     inputs, truths = next(whole_scenes(scenes, FACTOR, batch_size=8).as_numpy_iterator())
 
     def mean_error(model):
@@ -101,7 +101,7 @@ def save_pictures(guide, truth, results):
 
 
 def export_and_check(network, low, guide):
-    """Export, then run what was exported in a process that has nothing of this package."""
+    """Export the network, then run the export in a process without this package."""
     folder, arrays = OUTPUTS / "saved_model", OUTPUTS / "check.npz"
     network.export(folder, verbose=False)
     offset, scale = offset_and_scale(low)

@@ -1,4 +1,4 @@
-"""From a data set to training batches that depend on nothing but the seed and the step."""
+"""From a data set to training batches, which are a function of the seed and the step alone."""
 
 import dataclasses
 import math
@@ -63,7 +63,7 @@ def low_res_or_default(how, channels):
 
 @dataclasses.dataclass
 class Images:
-    """Decoded images in memory, or in a temporary file that the system keeps in memory or not."""
+    """Decoded images, in memory or in a temporary file."""
 
     names: list
     guides: list  # uint8
@@ -128,8 +128,8 @@ class Sampler:
     def __call__(self, index):
         """((low-res target, guide), target) of the example `index` of the run.
 
-        The targets are brought to [0, 1] by the low-res range of the whole image; unknown pixels
-        of the last one are NaN.
+        The low-res range of the whole image scales both targets to [0, 1]. Unknown pixels of the
+        full-size one are NaN.
         """
         i, random = self.order(index)
         rows, cols = self.images.targets[i].shape[:2]
@@ -144,7 +144,7 @@ class Sampler:
         for axis in (0, 1):
             if self.flips and random.random() < 0.5:
                 guide, target, known = (np.flip(a, axis) for a in (guide, target, known))
-                if self.channels == 2:  # (u, v): what moved right moves left in the mirror
+                if self.channels == 2:  # flow (u, v) changes its sign along the mirrored axis
                     channel = 1 - axis
                     target = target * np.where(np.arange(2) == channel, -1, 1).astype(np.float32)
                     lowest[channel], highest[channel] = -highest[channel], -lowest[channel]
@@ -160,7 +160,7 @@ class Sampler:
 
 
 def batches(sampler, batch_size, first_step, steps, context):
-    """A `tf.data.Dataset` of the batches from `first_step` on, this pipeline's share of them.
+    """A `tf.data.Dataset` of this pipeline's share of the batches, from `first_step` on.
 
     `context` is a `tf.distribute.InputContext`. Of the examples of a step, each replica gets an
     equal share, in the order of the replicas.

@@ -1,4 +1,4 @@
-"""How large the error of every method is, image by image."""
+"""Measures the error of every method on every image."""
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def evaluate(args):
 def low_res_example(example, factor, low_res):
     """The guide and the low-res target, of a size that the factor divides.
 
-    Where it does not, the last row and column are repeated; results are cropped back.
+    To get there the last row and column are repeated; `crop_back` removes them from results.
     """
     target = pad_to_multiple(fill_unknown(example["target"]), factor)
     return pad_to_multiple(example["image"], factor), low_resolution(target, factor, low_res)
@@ -75,7 +75,7 @@ def error(metric, result, truth, border):
 
 
 def mean_error(network, examples, factor, low_res, border):
-    """The mean over the examples, in the unit of the target."""
+    """The mean error over the examples, in the unit of the target."""
     errors = []
     for example in examples:
         channels = example["target"].shape[2]
@@ -86,7 +86,7 @@ def mean_error(network, examples, factor, low_res, border):
 
 
 def make_methods(args):
-    """Name of a method: function of (low, guide)."""
+    """{name of a method: function of the low-res target and the guide}."""
     methods = {
         name: lambda low, guide, name=name: interpolate(low, args.factor, name)
         for name in INTERPOLATIONS
@@ -110,7 +110,7 @@ def make_methods(args):
 
 
 def default_bilateral(factor):
-    """A window of two low-res pixels, of a standard deviation of half a low-res pixel or so."""
+    """Kernel size and weights: a window of two low-res pixels, a deviation of about half of one."""
     return 2 * factor + 1, 1.8 / factor, 6.0
 
 

@@ -1,4 +1,4 @@
-"""A person's own picture and low-res depth in, full-size depth out."""
+"""Upsamples the low-res depth or flow that belongs to one image."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def _write(path, result, low, unit):
         return files.write_flow(path, result)
     largest = 65535 * unit
     if path.suffix == ".png" and low.min() >= 0 and low.max() <= largest:
-        # A network overshoots a little at edges; the PNG has no room for that beyond its ends.
+        # A network overshoots a little at edges; a PNG holds nothing below 0 or above 65535.
         result = np.clip(result, 0, largest)
     files.write_depth(path, result, unit)
 
@@ -51,8 +51,8 @@ def _write(path, result, low, unit):
 def _padded_guide(guide, low, factor, args):
     """The guide at `factor` times the size of the low-res target.
 
-    An image whose size the factor does not divide has a low-res image with one more row or column
-    for what is left over: then its last row or column is repeated, and the result is cropped back.
+    Where the factor does not divide the size of an image, its low-res image has one more row or
+    column. Then the last row or column of the guide is repeated, and the result is cropped back.
     """
     needed = tuple(-(-size // factor) for size in guide.shape[:2])
     if low.shape[:2] != needed:

@@ -1,4 +1,4 @@
-"""From a data set to training batches that depend on nothing but the seed and the step."""
+"""From a data set to training batches, which are a function of the seed and the step alone."""
 
 import dataclasses
 import zlib
@@ -36,7 +36,7 @@ def checked(examples, classes):
 
 
 def check_split(examples, split):
-    """Go through the examples of a split that is read later; some pixel of it must count."""
+    """Raise a UserError unless a pixel of the split counts; it will be read again later."""
     counted = sum(int((example["label"] != IGNORED_LABEL).sum()) for example in examples)
     if not counted:
         raise UserError(f"The split {split} has no pixel that counts")
@@ -44,7 +44,7 @@ def check_split(examples, split):
 
 @dataclasses.dataclass
 class Images:
-    """Decoded images in memory, or in a temporary file that the system keeps in memory or not."""
+    """Decoded images, in memory or in a temporary file."""
 
     names: list
     images: list  # uint8, (rows, cols, 3)

@@ -1,4 +1,4 @@
-"""How good trained networks are."""
+"""Measures trained networks."""
 
 import numpy as np
 from keras import ops
@@ -82,7 +82,7 @@ def _without_nan(values):
 
 
 def print_table(report):
-    """One line a network with the means, then one a class."""
+    """Print one line for every network, then one for every class."""
     print(f"{report['split']}, {report['images']} images, {report['pixels']:,} pixels that count")
     networks = report["networks"]
     width = max(map(len, [*networks, "network"]))

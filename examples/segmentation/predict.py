@@ -1,4 +1,4 @@
-"""A person's own pictures in, palette PNGs of their labels out."""
+"""Labels the pixels of images and writes the labels as palette PNGs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A training run on disk: one file that is whole at any moment, and is refused by another run."""
+"""The checkpoint of a training run: a file that is complete at any moment."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from examples.training.errors import UserError, explained
 class Checkpoint:
     """What a run needs to go on as if it had never stopped."""
 
-    step: int  # with the seed, it also says where the random streams and the data order are
+    step: int  # with the seed, this decides the data order and the random numbers
     settings: dict
     variables: list  # of the network, then of the optimizer
 
@@ -31,7 +31,7 @@ def save_checkpoint(path, checkpoint):
 
 
 def load_checkpoint(path):
-    """Read a checkpoint, every byte of it checked."""
+    """Read a checkpoint; NumPy checks the checksum of every array."""
     kinds = OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile
     with explained(f"{path} is no checkpoint that can be read: ", *kinds):
         with np.load(path, allow_pickle=False) as arrays:
@@ -42,7 +42,7 @@ def load_checkpoint(path):
 
 
 def check_settings(path, saved, wanted):
-    """Refuse to go on with a run that was started otherwise."""
+    """Raise a UserError if the run of the checkpoint was started with other settings."""
     differences = [
         f"{name} is {saved.get(name, 'missing')!r} there and {wanted.get(name, 'missing')!r} here"
         for name in wanted | saved
@@ -68,7 +68,7 @@ def restore(variables, arrays, path):
 def save_network(path, network):
     """Write the .keras file, whole or not at all."""
     with tempfile.TemporaryDirectory() as folder:
-        temporary = Path(folder) / "network.keras"  # Keras writes to names, with this suffix only
+        temporary = Path(folder) / "network.keras"  # Keras takes only a name, with this suffix
         network.save(temporary)
         with atomic_write(path) as file:
             file.write(temporary.read_bytes())
@@ -83,5 +83,5 @@ def read_network(path):
 
 
 def stale_files(folder):
-    """What a killed process left half-written."""
+    """The files that a killed process has left incomplete."""
     return list(Path(folder).glob(".*.partial"))

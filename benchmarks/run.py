@@ -19,17 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_pac
+from benchmarks import timing
 from benchmarks.memory import peak_in_own_process
 from benchmarks.suite import SUITE
-from benchmarks.timing import (
-    add_timing_options,
-    cpu_model,
-    forward,
-    keras_layer,
-    median_ms,
-    pac_layer,
-    training_step,
-)
 from keras_pac.ops._implementations import library
 
 QUANTITIES = {
@@ -70,7 +62,7 @@ def parse_arguments(argv, suite):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     names = [case.name for case in suite]
     parser.add_argument("--cases", nargs="+", choices=names, default=names, metavar="CASE")
-    add_timing_options(parser)
+    timing.add_timing_options(parser)
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
     return parser.parse_args(argv)
 
@@ -86,23 +78,21 @@ def measure(case, implementations, repeats):
     # The squared distance of two pixels is 1 on average: K is neither 0 nor 1 throughout.
     guide = normal(case.guide_shape, (2 * case.guide_channels) ** -0.5)
 
-    plain, pac = keras_layer(case), pac_layer(case)
-    runs = {"keras": (forward(plain), training_step(plain), x)}
+    def functions(layer, inputs):
+        forward, step = timing.forward(layer), timing.training_step(layer)
+        return lambda: forward(inputs), lambda: step(inputs, upstream_gradient)
+
+    runs, pac_layer = {"keras": functions(timing.keras_layer(case), x)}, timing.pac_layer(case)
     for name in implementations:
-        runs[name] = (forward(pac), training_step(pac), [x, guide])
+        runs[name] = functions(pac_layer, [x, guide])
         # Traced here, the functions keep this implementation.
         with keras_pac.implementation(name):
-            run_forward, run_step, inputs = runs[name]
-            run_forward(inputs)
-            run_step(inputs, upstream_gradient)
+            for function in runs[name]:
+                function()
+    forwards, steps = ({name: run[i] for name, run in runs.items()} for i in range(2))
     return {
-        "forward_ms": median_ms(
-            {name: lambda f=f, i=i: f(i) for name, (f, _, i) in runs.items()}, repeats
-        ),
-        "training_step_ms": median_ms(
-            {name: lambda s=s, i=i: s(i, upstream_gradient) for name, (_, s, i) in runs.items()},
-            repeats,
-        ),
+        "forward_ms": timing.median_ms(forwards, repeats),
+        "training_step_ms": timing.median_ms(steps, repeats),
         "peak_memory_mib": {name: peak_in_own_process(case, name) for name in runs},
     }
 
@@ -162,7 +152,7 @@ def draw(report, implementations, path):
 def machine():
     """Return what the numbers depend on, without anything that identifies the machine."""
     return {
-        "cpu": cpu_model(),
+        "cpu": timing.cpu_model(),
         "cores": os.cpu_count(),
         "gpus": [
             tf.config.experimental.get_device_details(gpu)["device_name"]

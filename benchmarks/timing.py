@@ -81,10 +81,8 @@ def add_timing_options(parser, candidates=NAMES):
     """Add --implementations, by default those of `candidates` that can run here, and --quick."""
     here = [name for name in candidates if not keras_pac.not_supported_reasons(name)]
     parser.add_argument("--implementations", nargs="+", choices=NAMES, default=here, metavar="NAME")
-    parser.add_argument(
-        "--quick", dest="repeats", action="store_const", const=3, default=15,
-        help="3 repeats instead of 15",
-    )  # fmt: skip
+    quick = {"action": "store_const", "const": 3, "default": 15, "help": "3 repeats instead of 15"}
+    parser.add_argument("--quick", dest="repeats", **quick)
 
 
 def cpu_model():

@@ -1,6 +1,6 @@
 """Reads and writes images, depth and optical flow.
 
-Every error names the file. What is written stands under its final name when it is complete.
+Every error names the file. A file that is written gets its name only when it is complete.
 """
 
 import contextlib
@@ -100,7 +100,7 @@ def mark_unknown_flow(flow):
 def read_label(path):
     """Return the numbers in a label PNG as uint8, (rows, cols, 1).
 
-    A palette PNG holds indices: those are the labels, not the colours that they stand for.
+    The labels of a palette PNG are its indices, not the colours that they stand for.
     """
     with _naming(path), _open_image(path) as image:
         if image.format != "PNG" or image.mode not in ("L", "P"):
@@ -168,9 +168,9 @@ def write_depth(path, depth, scale=0.001):
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """A binary file to write to, which gets its name when all is written and on the disk.
+    """A binary file to write to, which gets its name when everything is on the disk.
 
-    Until then it is a hidden file beside it, removed if anything goes wrong.
+    Until then it is a hidden file in the same folder, removed if anything goes wrong.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -190,7 +190,7 @@ def atomic_write(path):
 
 @contextlib.contextmanager
 def _naming(path):
-    """Whatever a damaged file makes a library raise becomes a ValueError that names the file."""
+    """Turn what a library raises on a damaged file into a ValueError that names the file."""
     try:
         yield
     except FileNotFoundError:

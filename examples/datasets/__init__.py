@@ -34,7 +34,7 @@ def load(name, split, data_dir, manual_dir=None, **config):
 
     Args:
         name: one of `NAMES`.
-        split: a split of that data set or a part of one, in the words of tfds: `"train[:80%]"`.
+        split: a split of that data set or a part of one, as tfds writes it: `"train[:80%]"`.
         data_dir: the folder for what is prepared (and downloaded, under `downloads`).
         manual_dir: a folder with the files of the data set, instead of a download. For
             `image_folder_pairs` and `image_folder_labels` the folder of the pairs.
@@ -55,7 +55,7 @@ def load(name, split, data_dir, manual_dir=None, **config):
             download_config=tfds.download.DownloadConfig(manual_dir=still_needed)
         )
     except OSError:
-        # Another process may have prepared the same meanwhile.
+        # Another process may have prepared the same data meanwhile.
         builder, _ = _builder(name, data_dir, manual_dir, config)
         if not builder.data_path.exists():
             raise

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from examples.datasets.joint_upsampling import example, features
-from examples.datasets.release import check_counts, manual_path
+from examples.datasets.features import example, joint_upsampling_features
+from examples.datasets.release import check_counts, release_folder
 from examples.files import read_flow, read_image
 
 ARCHIVE = "MPI-Sintel-complete.zip"
@@ -14,7 +14,7 @@ PASSES = {
     "final": "Everything: motion blur, defocus and haze too.",
     "albedo": "The colours of the surfaces alone.",
 }
-# None: the whole sequence; else the number of pairs at its end.
+# How many pairs at the end of a sequence are for validation; None: all of them.
 VALIDATION = {"ambush_6": None, "market_6": None, "bamboo_2": 25, "cave_4": 25, "temple_2": 25}
 
 
@@ -22,8 +22,8 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
     """Frames of an animated film with the optical flow to the next frame.
 
     The official page publishes no checksum of the archive and none is known here, so
-    `checksums.tsv` has none: that the download is whole is seen from the number of pairs and from
-    the checksums inside the archive.
+    `checksums.tsv` has none. The number of pairs and the checksums inside the archive show whether
+    the download is complete.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -42,7 +42,7 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(
             description="Frames of the film Sintel with optical flow in pixels; flow is unknown "
             "where the release says that it is invalid.",
-            features=features(2),
+            features=joint_upsampling_features(2),
             homepage="http://sintel.is.tue.mpg.de",
             citation="@inproceedings{Butler:ECCV:2012, title={A naturalistic open source movie for "
             "optical flow evaluation}, author={Butler, D. J. and Wulff, J. and Stanley, G. B. and "
@@ -50,13 +50,7 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        path = manual_path(dl_manager, self.MANUAL_NAMES)
-        if path is None:
-            training = dl_manager.download_and_extract(URL) / "training"
-        elif path.name == ARCHIVE:
-            training = dl_manager.extract(path) / "training"
-        else:
-            training = path
+        training = release_folder(dl_manager, URL, "training", {"training": "."})
         frames = {"train": [], "validation": []}
         for sequence, names in _sequences(training, self.builder_config.name).items():
             held_out = VALIDATION.get(sequence, 0)
@@ -81,11 +75,11 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
                         f"Received: {invalid.shape}, flow.shape={flow.shape}"
                     )
                 flow[invalid] = np.nan
-            yield name, example(name, image, flow)
+            yield name, example(name, image, "target", flow)
 
 
 def _sequences(training, render_pass):
-    """{sequence: names of the frames that have a next one}, each with its flow."""
+    """{sequence: names of its frames but the last}; each of these must have a flow."""
     for folder in (training / render_pass, training / "flow"):
         if not folder.exists():
             raise FileNotFoundError(f"{folder} is missing: this is no complete MPI Sintel")

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import tensorflow_datasets as tfds
 
-from examples.datasets.joint_upsampling import example, features
+from examples.datasets.features import example, joint_upsampling_features
 from examples.datasets.release import check_counts, manual_path
 
 FILE = "nyu_depth_v2_labeled.mat"
@@ -32,7 +32,7 @@ class NyuDepthV2Labeled(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(
             description="Indoor images with depth in metres (missing depth filled in by the "
             "authors), in the split of joint upsampling papers.",
-            features=features(1),
+            features=joint_upsampling_features(1),
             homepage="https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
             citation="@inproceedings{Silberman:ECCV12, title={Indoor Segmentation and Support "
             "Inference from RGBD Images}, author={Silberman, Nathan and Hoiem, Derek and Kohli, "
@@ -64,7 +64,8 @@ class NyuDepthV2Labeled(tfds.core.GeneratorBasedBuilder):
                 # MATLAB counts rows first, and its files are read columns first.
                 target = depth.T[..., None].astype(np.float32)
                 target[~(target > 0)] = np.nan
-                yield index, example(f"{index:04d}", np.ascontiguousarray(image.T), target)
+                image = np.ascontiguousarray(image.T)
+                yield index, example(f"{index:04d}", image, "target", target)
 
 
 @contextlib.contextmanager

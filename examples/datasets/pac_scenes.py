@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from examples.datasets.joint_upsampling import example, features
+from examples.datasets.features import example, joint_upsampling_features
 from examples.scenes.drawing import draw_scene
 
 SIZE = 192
@@ -19,7 +19,7 @@ class PacScenes(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(
             description="Drawn scenes for joint upsampling: an image with its disparity, in which "
             "many colour edges are no depth edges and some depth edges are no colour edges.",
-            features=features(1, (SIZE, SIZE)),
+            features=joint_upsampling_features(1, (SIZE, SIZE)),
         )
 
     def _split_generators(self, dl_manager):
@@ -29,4 +29,5 @@ class PacScenes(tfds.core.GeneratorBasedBuilder):
         first = list(SCENES).index(split) * 1_000_000  # no scene is in both splits
         for index in range(SCENES[split]):
             image, disparity = draw_scene(np.random.default_rng(first + index), SIZE)
-            yield index, example(f"{split}_{index:03d}", image, disparity[..., None])
+            name = f"{split}_{index:03d}"
+            yield index, example(name, image, "target", disparity[..., None])

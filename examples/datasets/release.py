@@ -10,6 +10,24 @@ def manual_path(dl_manager, names):
     return next((folder / name for name in names if (folder / name).exists()), None)
 
 
+def release_folder(dl_manager, url, inside, given):
+    """Return the folder of a release's files: from the manual directory, else downloaded.
+
+    Args:
+        dl_manager: the `DownloadManager` of tfds.
+        url: the address of the archive.
+        inside: the folder in the archive.
+        given: {name: folder in it}, what the manual directory may have instead of the archive.
+    """
+    archive = url.rpartition("/")[2]
+    path = manual_path(dl_manager, (*given, archive))
+    if path is None:
+        return dl_manager.download_and_extract(url) / inside
+    if path.name == archive:
+        return dl_manager.extract(path) / inside
+    return path / given[path.name]
+
+
 def check_counts(source, counts, expected):
     """Raise a ValueError unless a release has as many examples as its paper says."""
     if counts != expected:

@@ -4,8 +4,8 @@ import numpy as np
 import scipy.io
 import tensorflow_datasets as tfds
 
-from examples.datasets.release import check_counts, manual_path
-from examples.datasets.segmentation import example, features
+from examples.datasets.features import example, segmentation_features
+from examples.datasets.release import check_counts, release_folder
 from examples.files import read_image, read_label
 
 VOC_ARCHIVE = "VOCtrainval_11-May-2012.tar"
@@ -24,8 +24,8 @@ class Voc2012Segmentation(tfds.core.GeneratorBasedBuilder):
     Semantic Boundaries Dataset) that are not in VOC's val part, with SBD's labels.
 
     The checksum of VOC in `checksums.tsv` is the one that several users of the file have published
-    independently; none of the kind that tfds takes is known for SBD: that it is whole is seen from
-    the number of images and from the checksum inside the archive.
+    independently. For SBD no SHA-256 is known; the number of images and the checksum inside the
+    archive show whether it is complete.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -42,7 +42,7 @@ class Voc2012Segmentation(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(
             description="Photographs with a label for every pixel: background, 20 classes of "
             "objects, and 255 where it does not count.",
-            features=features(),
+            features=segmentation_features(),
             homepage="http://host.robots.ox.ac.uk/pascal/VOC/voc2012",
             citation="@article{Everingham15, title={The Pascal Visual Object Classes Challenge: A "
             "Retrospective}, author={Everingham, M. and Eslami, S. M. A. and Van Gool, L. and "
@@ -53,7 +53,10 @@ class Voc2012Segmentation(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        voc, sbd = _voc_folder(dl_manager), _sbd_folder(dl_manager)
+        given = {"VOCdevkit": "VOC2012", "VOC2012": "."}
+        voc = release_folder(dl_manager, VOC_URL, "VOCdevkit/VOC2012", given)
+        given = {"benchmark_RELEASE": "dataset"}
+        sbd = release_folder(dl_manager, SBD_URL, "benchmark_RELEASE/dataset", given)
         lists = {
             split: _names(voc / "ImageSets" / "Segmentation" / f"{split}.txt")
             for split in ("train", "val", "trainval")
@@ -79,7 +82,7 @@ class Voc2012Segmentation(tfds.core.GeneratorBasedBuilder):
             else:
                 image = read_image(sbd / "img" / f"{name}.jpg")
                 label = read_sbd_label(sbd / "cls" / f"{name}.mat")
-            yield name, example(name, image, label)
+            yield name, example(name, image, "label", label)
 
 
 def read_sbd_label(path):
@@ -97,28 +100,6 @@ def read_sbd_label(path):
             f"{label.shape}"
         )
     return label[..., None]
-
-
-def _voc_folder(dl_manager):
-    path = manual_path(dl_manager, ("VOCdevkit", "VOC2012", VOC_ARCHIVE))
-    if path is None:
-        path = dl_manager.download_and_extract(VOC_URL)
-    elif path.name == VOC_ARCHIVE:
-        path = dl_manager.extract(path)
-    elif path.name == "VOC2012":
-        return path
-    return path / "VOC2012" if path.name == "VOCdevkit" else path / "VOCdevkit" / "VOC2012"
-
-
-def _sbd_folder(dl_manager):
-    path = manual_path(dl_manager, ("benchmark_RELEASE", SBD_ARCHIVE))
-    if path is None:
-        path = dl_manager.download_and_extract(SBD_URL)
-    elif path.name == SBD_ARCHIVE:
-        path = dl_manager.extract(path)
-    else:
-        return path / "dataset"
-    return path / "benchmark_RELEASE" / "dataset"
 
 
 def _names(path):

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 
 from examples.demo.motorcycle import load_motorcycle
-from examples.demo.picture import save_picture
 from examples.demo.training_data import load_scenes, training_batches, whole_scenes
 from examples.upsampling.initial_weights import start_as_interpolation
 from examples.upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
-from examples.upsampling.methods import interpolate, upsample
+from examples.upsampling.methods import interpolate, network_inputs, upsample
 from examples.upsampling.metrics import rmse
+from examples.upsampling.pictures import save_comparison
 from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite
 
 FACTOR = 4
@@ -68,7 +68,7 @@ def train(scenes):
 
 
 def tune_joint_bilateral(scenes):
-    """The filter with the smallest error on drawn scenes: the real view is not for choosing."""
+    """The filter with the smallest error on drawn scenes; the photograph is for measuring only."""
     inputs, truths = next(whole_scenes(scenes, FACTOR, batch_size=8).as_numpy_iterator())
 
     def mean_error(model):
@@ -89,20 +89,23 @@ def print_table(results, truth):
 
 
 def save_pictures(guide, truth, results):
-    shown = {name: results[name] for name in ("bilinear", "joint bilateral", "PAC network")}
     for name, region in {"motorcycle": np.s_[:, :], "close_up": CLOSE_UP}.items():
         path = OUTPUTS / f"{name}.png"
-        save_picture(path, guide, results["nearest"], truth, shown, region)
+        shown = {
+            method: results[method][region]
+            for method in ("bilinear", "joint bilateral", "PAC network")
+        }
+        low = results["nearest"][region]
+        save_comparison(path, guide[region], low, truth[region], shown)
         print(f"picture: {path}")
 
 
 def export_and_check(network, low, guide):
-    """Export, then run what was exported in a process that has nothing of this package."""
+    """Export the network, then run the export in a process without this package."""
     folder, arrays = OUTPUTS / "saved_model", OUTPUTS / "check.npz"
     network.export(folder, verbose=False)
     offset, scale = offset_and_scale(low)
-    target_low = ((low - offset) / scale)[None]
-    guide = (guide / 255).astype(np.float32)[None]
+    target_low, guide = network_inputs(low, guide, offset, scale)
     expected = np.asarray(network([target_low, guide], training=False))
     np.savez(arrays, target_low=target_low, guide=guide, expected=expected)
     check = Path(__file__).with_name("check_saved_model.py")

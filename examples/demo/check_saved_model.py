@@ -1,4 +1,4 @@
-"""Runs an exported network in a process in which keras_pac cannot be imported.
+"""Runs an exported network in a process that cannot import keras_pac.
 
 python -I check_saved_model.py <SavedModel folder> <npz with target_low, guide, expected>
 """

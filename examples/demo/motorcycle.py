@@ -1,4 +1,4 @@
-"""The real view: the motorcycle of the Middlebury 2014 stereo pictures, as scikit-image has it."""
+"""The photograph: the motorcycle of the Middlebury 2014 stereo pictures, as scikit-image has it."""
 
 import numpy as np
 from skimage.data import stereo_motorcycle

@@ -29,9 +29,11 @@ def make_parser():
 
 
 def add_data_options(parser, split):
-    group = parser.add_argument_group("data")
-    add = group.add_argument
-    add("--data", required=True, help="name in examples.datasets, or `folder`")
+    add = command_line.add_data_options(
+        parser,
+        data="name in examples.datasets, or `folder`",
+        manual_dir="folder with files that were downloaded by hand",
+    )
     add("--split", help=f"split of the data set, or a part: train[:80%%] (default: {split})")
     parser.set_defaults(default_split=split)
     add("--images", metavar="DIR", help="folder of images, for --data folder")
@@ -43,13 +45,6 @@ def add_data_options(parser, split):
     add("--unknown", type=float, help="number that stands for unknown pixels in a folder's files")
     add("--target-scale", type=float, help="factor on the numbers in a folder's files (default: 1)")
     add("--render-pass", help="clean, final or albedo, for mpi_sintel (default: clean)")
-    add(
-        "--data-dir",
-        metavar="DIR",
-        default="outputs/datasets",
-        help="where prepared data sets are kept",
-    )
-    add("--manual-dir", metavar="DIR", help="folder with files that were downloaded by hand")
 
 
 def add_problem_options(parser):
@@ -60,13 +55,7 @@ def add_problem_options(parser):
         choices=("center", "last", "bilinear", "bicubic", "nearest"),
         help="how low-res targets are made (center for depth, bilinear for flow)",
     )
-    add(
-        "--border",
-        type=natural,
-        default=6,
-        metavar="N",
-        help="pixels on each side that do not count",
-    )
+    add("--border", type=natural, default=6, metavar="N", help="pixels on each side to leave out")
 
 
 def add_train_options(parser):
@@ -76,38 +65,17 @@ def add_train_options(parser):
     networks = ("PacJointUpsample", "PacJointUpsampleLite", "DJIF")
     add("--network", choices=networks, default="PacJointUpsample", help="what to train")
     add(
-        "--out",
-        required=True,
-        metavar="DIR",
-        help="folder of the run: checkpoint, logs, network.keras",
-    )
-    add("--resume", action="store_true", help="go on with the run in --out if there is one")
-    add(
-        "--seed",
-        type=natural,
-        default=0,
-        metavar="N",
-        help="decides weights, data order, crops and flips",
-    )
-    add(
         "--initial-weights",
         default="random",
         metavar="{random,interpolation,FILE}",
         help="interpolation: start as interpolation, for short runs of the Pac networks; FILE: "
-        "the network.keras of another run (default: random)",
+        "the network.keras of another run",
     )
-    group = parser.add_argument_group("schedule")
-    add = group.add_argument
+    add = parser.add_argument_group("schedule").add_argument
     add("--epochs", type=positive, default=5000, metavar="N", help="how often every image is seen")
     add("--steps", type=positive, help="number of batches, instead of --epochs")
     add("--batch-size", type=positive, default=1, metavar="N", help="of all devices together")
-    add(
-        "--crop",
-        type=positive,
-        default=256,
-        metavar="N",
-        help="height and width of the random crops",
-    )
+    add("--crop", type=positive, default=256, metavar="N", help="height and width of random crops")
     add("--learning-rate", type=positive_number, default=1e-4, help="of Adam, at its largest")
     add(
         "--schedule",
@@ -115,48 +83,16 @@ def add_train_options(parser):
         default="steps",
         help="steps: a tenth after 70%% and 90%% of the run; cosine: down to zero",
     )
-    add(
-        "--warmup",
-        type=natural,
-        default=100,
-        metavar="N",
-        help="steps of linear warm-up before cosine",
-    )
+    add("--warmup", type=natural, default=100, metavar="N", help="steps of warm-up before cosine")
     add("--loss", choices=("l2", "l1"), default="l2", help="over known pixels")
     add("--clip-norm", type=float, help="limit of the gradient's norm (on each device)")
     add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
     add("--color-jitter", action="store_true", help="random colours: for drawn scenes")
-    group = parser.add_argument_group("logs")
-    add = group.add_argument
-    add(
-        "--save-every",
-        type=positive,
-        default=500,
-        metavar="N",
-        help="steps between checkpoints and log rows",
-    )
-    add("--validation", metavar="SPLIT", help="also measure the error on whole images of a split")
-    add(
-        "--validate-every",
-        type=positive,
-        help="steps, a multiple of --save-every (only at the end)",
-    )
-    group = parser.add_argument_group("machine")
-    add = group.add_argument
-    add(
-        "--precision",
-        choices=("float32", "mixed_float16", "mixed_bfloat16"),
-        default="float32",
-        help="what the network computes in",
-    )
-    add("--cache", choices=("memory", "file"), default="memory", help="where decoded images are")
-    add(
-        "--devices",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="GPUs of this machine (or parts of the CPU)",
-    )
+    command_line.add_run_options(parser, save_every=500, measure="error on whole images")
+    add = parser.add_argument_group("machine").add_argument
+    precisions = ("float32", "mixed_float16", "mixed_bfloat16")
+    add("--precision", choices=precisions, default="float32", help="what the network computes in")
+    add("--devices", type=positive, default=1, metavar="N", help="GPUs (or parts of the CPU)")
     add(
         "--workers",
         action="store_true",
@@ -180,9 +116,9 @@ def add_evaluate_options(parser):
     )
     add("--metric", choices=("rmse", "epe"), help="(epe for flow, rmse for the rest)")
     add("--scale", type=float, default=1.0, help="factor to the unit of the report: 100 = m to cm")
-    add("--json", metavar="FILE", help="write the numbers of every image")
-    add("--pictures", metavar="DIR", help="write side-by-side pictures")
-    add("--picture-count", type=natural, default=10, metavar="N", help="of how many images")
+    command_line.add_report_options(
+        parser, "write the numbers of every image", "write side-by-side pictures"
+    )
     add_tile_option(parser)
 
 
@@ -218,11 +154,7 @@ def add_tile_option(parser):
 
 
 def main(arguments=None):
-    command_line.run_program(run, make_parser().parse_args(arguments))
-
-
-def run(args):
-    command_line.run_command("examples.joint_upsampling", args)
+    command_line.run_program(make_parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

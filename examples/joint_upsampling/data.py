@@ -1,7 +1,6 @@
-"""From a data set to training batches that depend on nothing but the seed and the step."""
+"""From a data set to training batches, which are a function of the seed and the step alone."""
 
 import dataclasses
-import functools
 import math
 import os
 import zlib
@@ -9,59 +8,48 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
+from examples.training.data import Order, load_dataset, readable, storage
 from examples.training.errors import UserError
-from examples.training.storage import storage
 from examples.upsampling.colors import GAINS, GAMMAS, SATURATIONS, change_colors
 from examples.upsampling.low_resolution import fill_unknown, low_resolution, offset_and_scale
 
 
 def open_dataset(args, split):
     """The examples (dicts of NumPy arrays `image`, `target` and a `name`) that `args` ask for."""
-    from examples import datasets  # imports tensorflow_datasets, which takes seconds
-
-    name, manual_dir = args.data, args.manual_dir
+    name = manual_dir = None
     pairs = ("images", "targets", "unknown", "target_scale")
     config = {key: getattr(args, key) for key in pairs if getattr(args, key) is not None}
     if "target_scale" in config:
         config["scale"] = config.pop("target_scale")
-    if name == "folder":
+    if args.data == "folder":
         if not (args.images and args.targets):
             raise UserError("--data folder needs --images DIR and --targets DIR")
-        name, manual_dir = "image_folder_pairs", _common_folder(args)
         for key in ("images", "targets"):
             config[key] = os.path.abspath(config[key])
+        name = "image_folder_pairs"
+        manual_dir = os.path.commonpath([config["images"], config["targets"]])
     if args.render_pass:
         config["render_pass"] = args.render_pass
-    try:
-        dataset = datasets.load(name, split, args.data_dir, manual_dir=manual_dir, **config)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The data set {args.data} cannot be read: {error}") from error
+    dataset = load_dataset(args, split, config, name, manual_dir)
     return checked(dataset.as_numpy_iterator())
 
 
-def _common_folder(args):
-    return os.path.commonpath([os.path.abspath(path) for path in (args.images, args.targets)])
-
-
 def split_or_default(args):
-    """Two folders of a person are one split, whose name is `train`."""
+    """`--split`, or its default; the only split of `--data folder` is `train`."""
     return args.split or ("train" if args.data == "folder" else args.default_split)
 
 
 def checked(examples):
     """Pass on the examples, with `name` as a str; stop at the first that does not fit."""
-    try:
-        for example in examples:
-            image, target, name = example["image"], example["target"], example["name"].decode()
-            if image.shape[:2] != target.shape[:2]:
-                raise UserError(
-                    f"{name}: the image has {_size(image)} pixels and the target {_size(target)}"
-                )
-            if not np.isfinite(target).all(-1).any():
-                raise UserError(f"{name}: every pixel of the target is unknown")
-            yield {"image": image, "target": target, "name": name}
-    except tf.errors.OpError as error:
-        raise UserError(f"The prepared data set cannot be read: {error.message}") from error
+    for example in readable(examples):
+        image, target, name = example["image"], example["target"], example["name"].decode()
+        if image.shape[:2] != target.shape[:2]:
+            raise UserError(
+                f"{name}: the image has {_size(image)} pixels and the target {_size(target)}"
+            )
+        if not np.isfinite(target).all(-1).any():
+            raise UserError(f"{name}: every pixel of the target is unknown")
+        yield {"image": image, "target": target, "name": name}
 
 
 def _size(image):
@@ -75,7 +63,7 @@ def low_res_or_default(how, channels):
 
 @dataclasses.dataclass
 class Images:
-    """Decoded images in memory, or in a temporary file that the system keeps in memory or not."""
+    """Decoded images, in memory or in a temporary file."""
 
     names: list
     guides: list  # uint8
@@ -107,21 +95,17 @@ def read_images(examples, in_file=False):
 
 
 class Sampler:
-    """Random crops: example i of the run is a function of the seed and i alone.
-
-    So a run that goes on at step t needs no stored state of a random stream, and several workers
-    share the examples of a step without talking to each other.
-    """
+    """Random crops: example i of the run is a function of the seed and i alone."""
 
     def __init__(self, images, factor, low_res, crop, flips, jitter, seed):
         if crop % factor:
             raise UserError(f"The crop must be a multiple of the factor: {crop} of {factor} is not")
-        self.images, self.factor, self.crop, self.seed = images, factor, crop, seed
+        self.images, self.factor, self.crop = images, factor, crop
         self.flips, self.jitter = flips, jitter
         self.channels = images.targets[0].shape[2]
         self.low_res = low_res_or_default(low_res, self.channels)
         self.ranges = [self._range(i) for i in range(len(images))]
-        self.order = functools.lru_cache(4)(self._order)
+        self.order = Order(len(images), seed)
 
     def _range(self, i):
         """The smallest and largest low-res value of every channel of image i."""
@@ -141,18 +125,13 @@ class Sampler:
         low = low_resolution(whole, self.factor, self.low_res)
         return low.min((0, 1)), low.max((0, 1))
 
-    def _order(self, epoch):
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
-
     def __call__(self, index):
         """((low-res target, guide), target) of the example `index` of the run.
 
-        The targets are brought to [0, 1] by the low-res range of the whole image; unknown pixels
-        of the last one are NaN.
+        The low-res range of the whole image scales both targets to [0, 1]. Unknown pixels of the
+        full-size one are NaN.
         """
-        epoch, position = divmod(int(index), len(self.images))
-        i = self.order(epoch)[position]
-        random = np.random.default_rng([self.seed, epoch, position])
+        i, random = self.order(index)
         rows, cols = self.images.targets[i].shape[:2]
         top, left = (int(random.integers(n - self.crop + 1)) for n in (rows, cols))
         region = np.s_[top : top + self.crop, left : left + self.crop]
@@ -165,7 +144,7 @@ class Sampler:
         for axis in (0, 1):
             if self.flips and random.random() < 0.5:
                 guide, target, known = (np.flip(a, axis) for a in (guide, target, known))
-                if self.channels == 2:  # (u, v): what moved right moves left in the mirror
+                if self.channels == 2:  # flow (u, v) changes its sign along the mirrored axis
                     channel = 1 - axis
                     target = target * np.where(np.arange(2) == channel, -1, 1).astype(np.float32)
                     lowest[channel], highest[channel] = -highest[channel], -lowest[channel]
@@ -181,7 +160,7 @@ class Sampler:
 
 
 def batches(sampler, batch_size, first_step, steps, context):
-    """A `tf.data.Dataset` of the batches from `first_step` on, this pipeline's share of them.
+    """A `tf.data.Dataset` of this pipeline's share of the batches, from `first_step` on.
 
     `context` is a `tf.distribute.InputContext`. Of the examples of a step, each replica gets an
     equal share, in the order of the replicas.

@@ -1,16 +1,20 @@
-"""How large the error of every method is, image by image."""
-
-from pathlib import Path
+"""Measures the error of every method on every image."""
 
 import numpy as np
 
-from examples.joint_upsampling import data, pictures
+from examples.joint_upsampling import data
 from examples.joint_upsampling.networks import load_network, tile_size
-from examples.training.errors import UserError
-from examples.training.reports import write_report
-from examples.upsampling.low_resolution import fill_unknown, low_resolution, pad_to_multiple
+from examples.training.errors import UserError, explained
+from examples.training.reports import picture_path, write_report
+from examples.upsampling.low_resolution import (
+    crop_back,
+    fill_unknown,
+    low_resolution,
+    pad_to_multiple,
+)
 from examples.upsampling.methods import interpolate, upsample
 from examples.upsampling.metrics import epe, rmse
+from examples.upsampling.pictures import save_comparison
 from keras_pac.models import JointBilateralUpsample
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -24,7 +28,7 @@ def evaluate(args):
     metric = low_res = None
     for number, example in enumerate(data.open_dataset(args, data.split_or_default(args))):
         channels = example["target"].shape[2]
-        metric = args.metric or ("epe" if channels == 2 else "rmse")
+        metric = args.metric or default_metric(channels)
         low_res = data.low_res_or_default(args.low_res, channels)
         guide, low = low_res_example(example, args.factor, low_res)
         truth = example["target"]
@@ -36,8 +40,8 @@ def evaluate(args):
             errors[name][example["name"]] = args.scale * error(metric, result, truth, args.border)
         if args.pictures and number < args.picture_count:
             nearest = crop_back(interpolate(low, args.factor, "nearest"), truth)
-            path = Path(args.pictures) / f"{_file_name(example['name'])}.png"
-            pictures.save_comparison(path, example["image"], nearest, truth, results)
+            path = picture_path(args.pictures, example["name"])
+            save_comparison(path, example["image"], nearest, truth, results)
         print(f"\r{number + 1} images", end="", flush=True)
     print()
     if metric is None:
@@ -52,14 +56,14 @@ def evaluate(args):
 def low_res_example(example, factor, low_res):
     """The guide and the low-res target, of a size that the factor divides.
 
-    Where it does not, the last row and column are repeated; results are cropped back.
+    To get there the last row and column are repeated; `crop_back` removes them from results.
     """
     target = pad_to_multiple(fill_unknown(example["target"]), factor)
     return pad_to_multiple(example["image"], factor), low_resolution(target, factor, low_res)
 
 
-def crop_back(result, image):
-    return result[: image.shape[0], : image.shape[1]]
+def default_metric(channels):
+    return "epe" if channels == 2 else "rmse"
 
 
 def error(metric, result, truth, border):
@@ -71,19 +75,18 @@ def error(metric, result, truth, border):
 
 
 def mean_error(network, examples, factor, low_res, border):
-    """The mean over the examples, in the unit of the target."""
+    """The mean error over the examples, in the unit of the target."""
     errors = []
     for example in examples:
         channels = example["target"].shape[2]
         guide, low = low_res_example(example, factor, data.low_res_or_default(low_res, channels))
         result = crop_back(upsample(network, low, guide), example["target"])
-        metric = "epe" if channels == 2 else "rmse"
-        errors.append(error(metric, result, example["target"], border))
+        errors.append(error(default_metric(channels), result, example["target"], border))
     return float(np.mean(errors))
 
 
 def make_methods(args):
-    """Name of a method: function of (low, guide)."""
+    """{name of a method: function of the low-res target and the guide}."""
     methods = {
         name: lambda low, guide, name=name: interpolate(low, args.factor, name)
         for name in INTERPOLATIONS
@@ -95,10 +98,8 @@ def make_methods(args):
 
     for size, space, color in args.bilateral or [default_bilateral(args.factor)]:
         name = f"joint bilateral {size:.0f}, {space:g}, {color:g}"
-        try:
+        with explained(f"--bilateral {size:g} {space:g} {color:g}: ", ValueError):
             network = JointBilateralUpsample(args.factor, int(size), space, color)
-        except ValueError as reason:
-            raise UserError(f"--bilateral {size:g} {space:g} {color:g}: {reason}") from reason
         methods[name] = with_network(network)
     for path in args.weights:
         network = load_network(path)
@@ -109,7 +110,7 @@ def make_methods(args):
 
 
 def default_bilateral(factor):
-    """A window of two low-res pixels, of a standard deviation of half a low-res pixel or so."""
+    """Kernel size and weights: a window of two low-res pixels, a deviation of about half of one."""
     return 2 * factor + 1, 1.8 / factor, 6.0
 
 
@@ -142,8 +143,3 @@ def print_table(report):
     for name, values in methods.items():
         share = values["mean"] / bilinear if bilinear else float("nan")
         print(f"  {name:<{width}}  {values['mean']:>10.4f}  {share:>11.3f}")
-
-
-def _file_name(name):
-    """Without the folders that may be in an example's name."""
-    return name.replace("/", "_").replace("\\", "_")

@@ -1,4 +1,4 @@
-"""The networks that can be trained, and where their weights start."""
+"""The networks that can be trained, and their initial weights."""
 
 from examples.training.checkpoints import read_network
 from examples.training.errors import UserError
@@ -35,7 +35,7 @@ def make_network(name, factor, precision="float32", initial_weights="random"):
 
 
 def load_network(path):
-    """The network in a .keras file; it must know its `factor`, as those of keras_pac.models do."""
+    """The network in a .keras file; it must have a `factor`, as those of keras_pac.models have."""
     network = read_network(path)
     if not isinstance(getattr(network, "factor", None), int):
         raise UserError(f"{path} is no joint upsampling network: it has no factor")

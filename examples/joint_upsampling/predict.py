@@ -1,4 +1,4 @@
-"""A person's own picture and low-res depth in, full-size depth out."""
+"""Upsamples the low-res depth or flow that belongs to one image."""
 
 from pathlib import Path
 
@@ -6,9 +6,8 @@ import numpy as np
 
 from examples import files
 from examples.joint_upsampling.networks import load_network, tile_size
-from examples.training import checkpoints
-from examples.training.errors import UserError
-from examples.upsampling.low_resolution import fill_unknown, pad_to_multiple
+from examples.training.errors import UserError, explained, full_disk_explained
+from examples.upsampling.low_resolution import crop_back, fill_unknown, pad_to_multiple
 from examples.upsampling.methods import upsample
 
 OUTPUT_SUFFIXES = (".png", ".npy", ".flo")
@@ -21,26 +20,19 @@ def predict(args):
         raise UserError(f"--output must end in {', '.join(OUTPUT_SUFFIXES)}: {output}")
     if output.resolve() in (Path(args.image).resolve(), Path(args.depth).resolve()):
         raise UserError(f"--output {output} would overwrite an input")
-    try:
+    with explained("", OSError, ValueError):
         guide = files.read_image(args.image)
         low = files.read_target(args.depth, args.unknown, args.target_scale)
-    except (OSError, ValueError) as error:
-        raise UserError(str(error)) from error
     network = load_network(args.weights)
-    try:
+    with explained(f"{args.depth}: ", ValueError):
         low = fill_unknown(low)
-    except ValueError as error:
-        raise UserError(f"{args.depth}: {error}") from error
     padded = _padded_guide(guide, low, network.factor, args)
     tile = tile_size(args.tile, network.factor)
-    result = upsample(network, low, padded, tile)
-    result = result[: guide.shape[0], : guide.shape[1]]
+    result = crop_back(upsample(network, low, padded, tile), guide)
     output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with checkpoints.clear_about_full_disk(f"{output} was not written."):
-            _write(output, result, low, args.target_scale)
-    except ValueError as error:  # such as depth that does not fit into 16 bits
-        raise UserError(str(error)) from error
+    # A ValueError tells of depth that does not fit into 16 bits, for example.
+    with explained("", ValueError), full_disk_explained(f"{output} was not written."):
+        _write(output, result, low, args.target_scale)
     rows, cols = result.shape[:2]
     print(f"{output}: {rows}x{cols} pixels, {result.min():g} to {result.max():g}")
     return output
@@ -51,7 +43,7 @@ def _write(path, result, low, unit):
         return files.write_flow(path, result)
     largest = 65535 * unit
     if path.suffix == ".png" and low.min() >= 0 and low.max() <= largest:
-        # A network overshoots a little at edges; the PNG has no room for that beyond its ends.
+        # A network overshoots a little at edges; a PNG holds nothing below 0 or above 65535.
         result = np.clip(result, 0, largest)
     files.write_depth(path, result, unit)
 
@@ -59,8 +51,8 @@ def _write(path, result, low, unit):
 def _padded_guide(guide, low, factor, args):
     """The guide at `factor` times the size of the low-res target.
 
-    An image whose size the factor does not divide has a low-res image with one more row or column
-    for what is left over: then its last row or column is repeated, and the result is cropped back.
+    Where the factor does not divide the size of an image, its low-res image has one more row or
+    column. Then the last row or column of the guide is repeated, and the result is cropped back.
     """
     needed = tuple(-(-size // factor) for size in guide.shape[:2])
     if low.shape[:2] != needed:

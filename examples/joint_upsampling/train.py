@@ -1,4 +1,4 @@
-"""The training loop: the same steps whether it is stopped and resumed or not."""
+"""Trains a joint upsampling network: the same steps, whether stopped and resumed or not."""
 
 import keras
 import tensorflow as tf
@@ -6,9 +6,9 @@ import tensorflow as tf
 from examples.joint_upsampling import data
 from examples.joint_upsampling.evaluate import mean_error
 from examples.joint_upsampling.networks import make_network
-from examples.training.checkpoints import clear_about_full_disk
-from examples.training.errors import UserError
-from examples.training.run_folder import RunFolder, check_validation, mean_loss, steps_left
+from examples.training.errors import UserError, full_disk_explained
+from examples.training.loop import check_validation, is_validated, run_steps, steps_left
+from examples.training.run_folder import RunFolder
 
 COLUMNS = ("epoch", "learning_rate", "loss", "rmse", "validation")
 
@@ -41,20 +41,44 @@ def train(args):
         optimizer.build(network.trainable_variables)
     variables = [*network.variables, *optimizer.variables]
 
-    first_step = folder.restore(variables, settings)
+    done = folder.restore(variables, settings)
     is_chief = not args.workers or strategy.cluster_resolver.task_id == 0
-    run = Run(args, network, variables, settings, steps, folder, first_step, is_chief)
+
+    def report(step, loss):
+        """A row in each log, then the network as it is and the checkpoint."""
+        if not is_chief:
+            return
+        error = None
+        if is_validated(args, step, steps):
+            examples = data.open_dataset(args, args.validation)
+            error = mean_error(network, examples, args.factor, args.low_res, args.border)
+        folder.log(
+            step,
+            epoch=step * args.batch_size / len(images),
+            learning_rate=float(optimizer.learning_rate),
+            loss=loss,
+            rmse=loss**0.5 if args.loss == "l2" else None,  # of targets in [0, 1]
+            validation=error,
+        )
+        folder.save(step, settings, variables, network)
+
+    def batches_of(context):
+        return data.batches(sampler, args.batch_size, done, steps, context)
+
     print(
         f"{args.network} ×{args.factor}, {network.count_params():,} weights, {len(images)} images, "
-        f"{steps_left(first_step, steps)}, {strategy.num_replicas_in_sync} device(s)"
+        f"{steps_left(done, steps)}, {strategy.num_replicas_in_sync} device(s)"
     )
-    if first_step < steps:
-        with clear_about_full_disk(
+    if done < steps:
+        with full_disk_explained(
             f"The last checkpoint in {args.out} is whole: make room and go on with --resume."
         ):
             if is_chief:
-                folder.prepare(first_step)
-            run_steps(run, strategy, network, optimizer, sampler)
+                folder.prepare(done)
+            step = make_step(args, strategy, network, optimizer)
+            batches = strategy.distribute_datasets_from_function(batches_of)
+            advice = "Try a smaller --learning-rate or --clip-norm 0.2"
+            run_steps(step, batches, done, steps, steps, args.save_every, report, advice)
     return folder.network
 
 
@@ -137,58 +161,3 @@ def make_step(args, strategy, network, optimizer):
         return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     return step
-
-
-def run_steps(run, strategy, network, optimizer, sampler):
-    args = run.args
-    batches = strategy.distribute_datasets_from_function(
-        lambda context: data.batches(sampler, args.batch_size, run.step, run.steps, context)
-    )
-    step = make_step(args, strategy, network, optimizer)
-    bar = keras.utils.Progbar(run.steps, stateful_metrics=["loss"])
-    losses = []
-    for batch in batches:
-        losses.append(step(batch))
-        run.step += 1
-        if run.step % args.save_every == 0 or run.step == run.steps:
-            advice = "Try a smaller --learning-rate or --clip-norm 0.2"
-            loss = mean_loss(losses, run.step, advice)
-            run.report_and_save(loss, optimizer, len(sampler.images))
-            losses.clear()
-            bar.update(run.step, [("loss", loss)])
-        elif run.step % 10 == 0:  # reading the loss makes a GPU wait
-            bar.update(run.step, [("loss", float(losses[-1]))])
-
-
-class Run:
-    """The state of a training run."""
-
-    def __init__(self, args, network, variables, settings, steps, folder, step, is_chief):
-        self.args, self.network, self.variables = args, network, variables
-        self.settings, self.steps, self.step = settings, steps, step
-        self.folder, self.is_chief = folder, is_chief
-
-    def report_and_save(self, loss, optimizer, images):
-        """A row in each log, then the checkpoint, then the network as it is."""
-        validation = self._validate()
-        if not self.is_chief:
-            return
-        self.folder.log(
-            self.step,
-            epoch=self.step * self.args.batch_size / images,
-            learning_rate=float(optimizer.learning_rate),
-            loss=loss,
-            rmse=loss**0.5 if self.args.loss == "l2" else None,  # of targets in [0, 1]
-            validation=validation,
-        )
-        self.folder.save(self.step, self.settings, self.variables, self.network)
-
-    def _validate(self):
-        args = self.args
-        if args.validation is None or not self.is_chief:
-            return None
-        every = args.validate_every or self.steps
-        if self.step % every and self.step != self.steps:
-            return None
-        examples = data.open_dataset(args, args.validation)
-        return mean_error(self.network, examples, args.factor, args.low_res, args.border)

@@ -32,11 +32,12 @@ def make_parser():
 
 
 def add_data_options(parser, split):
-    group = parser.add_argument_group("data")
-    add = group.add_argument
-    add("--data", required=True, help="voc2012_segmentation or image_folder_labels")
+    add = command_line.add_data_options(
+        parser,
+        data="voc2012_segmentation or image_folder_labels",
+        manual_dir="the folder of images and labels, or of VOC and SBD",
+    )
     add("--split", default=split, help="split of the data set, or a part: train[:80%%]")
-    add("--manual-dir", metavar="DIR", help="the folder of images and labels, or of VOC and SBD")
     add("--images", metavar="NAME", help="sub-folder of image_folder_labels (default: images)")
     add("--labels", metavar="NAME", help="sub-folder of image_folder_labels (default: labels)")
     add(
@@ -44,12 +45,6 @@ def add_data_options(parser, split):
         type=natural,
         metavar="N",
         help="label in the files of image_folder_labels that does not count, besides 255",
-    )
-    add(
-        "--data-dir",
-        metavar="DIR",
-        default="outputs/datasets",
-        help="where prepared data sets are kept",
     )
 
 
@@ -81,8 +76,7 @@ def add_train_options(parser):
         default=1e-4,
         help="factor on the guide: as small that the network does at first what it did",
     )
-    group = parser.add_argument_group("CRF")
-    add = group.add_argument
+    add = parser.add_argument_group("CRF").add_argument
     add(
         "--crf",
         metavar="KERNELS",
@@ -114,8 +108,7 @@ def add_train_options(parser):
         metavar="N",
         help="steps that train the CRF alone, before --steps that train everything",
     )
-    group = parser.add_argument_group("schedule")
-    add = group.add_argument
+    add = parser.add_argument_group("schedule").add_argument
     add("--steps", type=positive, required=True, metavar="N", help="number of batches")
     add("--batch-size", type=positive, default=4, metavar="N", help="images in a step")
     add(
@@ -141,40 +134,18 @@ def add_train_options(parser):
         default="poly",
         help="how the rate falls to zero in each of the two stages (poly: power 0.9)",
     )
-    add("--seed", type=natural, default=0, metavar="N", help="decides weights, order and crops")
-    group = parser.add_argument_group("run")
-    add = group.add_argument
-    add(
-        "--out",
-        required=True,
-        metavar="DIR",
-        help="folder of the run: checkpoint, logs, network.keras",
-    )
-    add("--resume", action="store_true", help="go on with the run in --out if there is one")
-    add(
-        "--save-every",
-        type=positive,
-        default=100,
-        metavar="N",
-        help="steps between checkpoints and log rows",
-    )
-    add("--validation", metavar="SPLIT", help="also measure the mean IoU on a split")
-    add(
-        "--validate-every",
-        type=positive,
-        metavar="N",
-        help="steps, a multiple of --save-every (only at the end)",
-    )
-    add("--cache", choices=("memory", "file"), default="memory", help="where decoded images are")
+    command_line.add_run_options(parser, save_every=100, measure="mean IoU")
 
 
 def add_evaluate_options(parser):
     add_data_options(parser, "val")
     add = parser.add_argument
     add("--weights", nargs="+", required=True, metavar="FILE", help="trained networks (.keras)")
-    add("--json", metavar="FILE", help="write all numbers, with the confusion matrices")
-    add("--pictures", metavar="DIR", help="write pictures: image, prediction of each, truth")
-    add("--picture-count", type=natural, default=10, metavar="N", help="of how many images")
+    command_line.add_report_options(
+        parser,
+        "write all numbers, with the confusion matrices",
+        "write pictures: image, prediction of each, truth",
+    )
     add_palette_option(parser)
 
 
@@ -199,11 +170,7 @@ def add_palette_option(parser):
 
 
 def main(arguments=None):
-    command_line.run_program(run, make_parser().parse_args(arguments))
-
-
-def run(args):
-    command_line.run_command("examples.segmentation", args)
+    command_line.run_program(make_parser().parse_args(arguments))
 
 
 if __name__ == "__main__":

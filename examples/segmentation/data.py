@@ -1,29 +1,21 @@
-"""From a data set to training batches that depend on nothing but the seed and the step."""
+"""From a data set to training batches, which are a function of the seed and the step alone."""
 
 import dataclasses
-import functools
 import zlib
 
 import numpy as np
 import tensorflow as tf
 
 from examples.files import IGNORED_LABEL
+from examples.training.data import Order, load_dataset, readable, storage
 from examples.training.errors import UserError
-from examples.training.storage import storage
 
 
 def open_dataset(args, split, classes):
     """The examples (dicts of NumPy arrays `image`, `label` and a `name`) that `args` ask for."""
-    from examples import datasets  # imports tensorflow_datasets, which takes seconds
-
     names = ("images", "labels", "ignore")
     config = {key: getattr(args, key) for key in names if getattr(args, key) is not None}
-    try:
-        dataset = datasets.load(
-            args.data, split, args.data_dir, manual_dir=args.manual_dir, **config
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(f"The data set {args.data} cannot be read: {error}") from error
+    dataset = load_dataset(args, split, config)
     if "label" not in dataset.element_spec:
         raise UserError(f"The data set {args.data} has no labels: it is not for segmentation")
     return checked(dataset.as_numpy_iterator(), classes)
@@ -31,23 +23,20 @@ def open_dataset(args, split, classes):
 
 def checked(examples, classes):
     """Pass on the examples, with `name` as a str; stop at the first that does not fit."""
-    try:
-        for example in examples:
-            label, name = example["label"][..., 0], example["name"].decode()
-            wrong = np.unique(label[(label >= classes) & (label != IGNORED_LABEL)])
-            if wrong.size:
-                raise UserError(
-                    f"{name}: its label has the values {', '.join(map(str, wrong))}, but there "
-                    f"are {classes} classes, 0 to {classes - 1}, and {IGNORED_LABEL} for ignored "
-                    "pixels. Give --classes, or the number of ignored pixels as --ignore"
-                )
-            yield {"image": example["image"], "label": label, "name": name}
-    except tf.errors.OpError as error:
-        raise UserError(f"The prepared data set cannot be read: {error.message}") from error
+    for example in readable(examples):
+        label, name = example["label"][..., 0], example["name"].decode()
+        wrong = np.unique(label[(label >= classes) & (label != IGNORED_LABEL)])
+        if wrong.size:
+            raise UserError(
+                f"{name}: its label has the values {', '.join(map(str, wrong))}, but there are "
+                f"{classes} classes, 0 to {classes - 1}, and {IGNORED_LABEL} for ignored pixels. "
+                "Give --classes, or the number of ignored pixels as --ignore"
+            )
+        yield {"image": example["image"], "label": label, "name": name}
 
 
 def check_split(examples, split):
-    """Go through the examples of a split that is read later; some pixel of it must count."""
+    """Raise a UserError unless a pixel of the split counts; it will be read again later."""
     counted = sum(int((example["label"] != IGNORED_LABEL).sum()) for example in examples)
     if not counted:
         raise UserError(f"The split {split} has no pixel that counts")
@@ -55,7 +44,7 @@ def check_split(examples, split):
 
 @dataclasses.dataclass
 class Images:
-    """Decoded images in memory, or in a temporary file that the system keeps in memory or not."""
+    """Decoded images, in memory or in a temporary file."""
 
     names: list
     images: list  # uint8, (rows, cols, 3)
@@ -83,24 +72,18 @@ def read_images(examples, in_file=False):
 
 
 class Sampler:
-    """Random crops: example i of the run is a function of the seed and i alone.
+    """Random crops, or whole images with `crop` 0.
 
-    So a run that goes on at step t needs no stored state of a random stream. With `crop` 0 there
-    are no crops but whole images.
+    Example i of the run is a function of the seed and i alone.
     """
 
     def __init__(self, images, crop, flips, seed):
-        self.images, self.crop, self.flips, self.seed = images, crop, flips, seed
-        self.order = functools.lru_cache(4)(self._order)
-
-    def _order(self, epoch):
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+        self.images, self.crop, self.flips = images, crop, flips
+        self.order = Order(len(images), seed)
 
     def __call__(self, index):
         """(image, label) of the example `index` of the run, at most as large as the crop."""
-        epoch, position = divmod(int(index), len(self.images))
-        i = self.order(epoch)[position]
-        random = np.random.default_rng([self.seed, epoch, position])
+        i, random = self.order(index)
         image, label = self.images.images[i], self.images.labels[i]
         if self.crop:
             top, left = (int(random.integers(max(n - self.crop, 0) + 1)) for n in label.shape)

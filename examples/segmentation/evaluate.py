@@ -1,6 +1,4 @@
-"""How good trained networks are."""
-
-from pathlib import Path
+"""Measures trained networks."""
 
 import numpy as np
 from keras import ops
@@ -11,7 +9,7 @@ from examples.segmentation.networks import check_output_size, count_classes, loa
 from examples.segmentation.palettes import PALETTES, class_names
 from examples.segmentation.pictures import save_comparison
 from examples.training.errors import UserError
-from examples.training.reports import write_report
+from examples.training.reports import picture_path, write_report
 
 
 def evaluate(args):
@@ -32,7 +30,7 @@ def evaluate(args):
         for path, prediction in predictions.items():
             confusions[path] += confusion_matrix(example["label"], prediction, count)
         if args.pictures and images < args.picture_count:
-            picture = Path(args.pictures) / f"{example['name'].replace('/', '_')}.png"
+            picture = picture_path(args.pictures, example["name"])
             panels = predictions.values(), example["label"], PALETTES[args.palette]
             save_comparison(picture, example["image"], *panels)
         images += 1
@@ -84,7 +82,7 @@ def _without_nan(values):
 
 
 def print_table(report):
-    """One line a network with the means, then one a class."""
+    """Print one line for every network, then one for every class."""
     print(f"{report['split']}, {report['images']} images, {report['pixels']:,} pixels that count")
     networks = report["networks"]
     width = max(map(len, [*networks, "network"]))

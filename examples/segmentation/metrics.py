@@ -18,9 +18,9 @@ def confusion_matrix(truth, prediction, classes):
 def scores(confusion):
     """Mean IoU, IoU of every class and pixel accuracy.
 
-    The IoU of a class is the number of pixels that are of the class and were given it, over those
-    that are of it or were given it. The mean is over the classes that occur in the truth; that of
-    the others is NaN, so that the mean of every method is over the same classes.
+    The IoU (intersection over union) of a class is the number of pixels that have it in truth and
+    prediction, divided by the number of those that have it in either. The mean is over the classes
+    that occur in the truth, the same ones for every network. The IoU of other classes is NaN.
     """
     right = np.diag(confusion)
     truth, predicted = confusion.sum(1), confusion.sum(0)

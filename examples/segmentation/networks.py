@@ -7,14 +7,14 @@ import numpy as np
 from keras import layers, ops
 
 from examples.training.checkpoints import read_network
-from examples.training.errors import UserError
+from examples.training.errors import UserError, explained
 from keras_pac import models
 from keras_pac.layers.resize_like import ResizeLike
 
 # All of them take RGB images of 0 to 255 and return logits.
 NETWORKS = ("small", "FCN8s")
-# A window of 5 x 5 pixels that are `dilation_rate` pixels apart. With larger weights the 24
-# neighbours drown at first what the network has learned.
+# A window of 5 x 5 pixels that are `dilation_rate` pixels apart. With a larger weight the messages
+# of the 24 neighbours outweigh the network at first.
 WINDOW = {"kernel_size": 5, "dilation_rate": 16, "weight": 0.1}
 CRFS = {
     "potts": [{**WINDOW, "compatibility": "potts"}],
@@ -35,8 +35,8 @@ def small(classes):
     """An encoder and a decoder with skip connections, for two processor cores; 0.5 M weights.
 
     The image is halved three times. Convolutions have 3 x 3 weights, batch normalization and
-    ReLU; the last four see far around themselves, as every second or fourth pixel is in their
-    window. Any size of image.
+    ReLU; `conv4_2` to `conv4_4` are dilated and so see far around themselves. Images may have any
+    size.
 
     Layers: `conv1_1`, `conv2_1`, `conv2_2`, … `conv4_4` of the encoder, `up3`, `up2`, `up1` of
     the decoder, each with `…_norm` and `…_relu` after it, and `classifier`.
@@ -73,7 +73,7 @@ def small(classes):
 
 
 def fcn8s(classes, padding, weights):
-    """`keras_pac.models.FCN8s` for images as ours, with what VGG-16 wants as its first layers."""
+    """`keras_pac.models.FCN8s` for RGB images of 0 to 255, which it turns into VGG-16's input."""
     try:
         network = models.FCN8s(classes, padding=padding, weights=weights)
     except Exception as error:  # Keras raises whatever comes up in a download or a broken file
@@ -89,7 +89,7 @@ def fcn8s(classes, padding, weights):
             args = (layers.Rescaling(1.0, offset=means, name="rescaling")(blue_green_red),)
         return layer(*args, **kwargs)
 
-    # The layers are shared: only the first one is called with something else.
+    # The copy has the same layers; only the input of the first one is another.
     return keras.models.clone_model(network, clone_function=lambda x: x, call_function=call)
 
 
@@ -125,14 +125,12 @@ def count_classes(network):
 
 
 def swap(network, layer_names, guide, scale):
-    try:
+    with explained("--swap: ", ValueError):
         return models.swap_conv2d(network, layer_names, guide, scale=scale)
-    except ValueError as error:
-        raise UserError(f"--swap: {error}") from error
 
 
 def pairwise_kernels(text):
-    """The kernels that `--crf` names, or those in the JSON it is."""
+    """The kernels of `--crf`, which is one of `CRFS` or JSON."""
     if text in CRFS:
         return CRFS[text]
     try:
@@ -145,9 +143,9 @@ def pairwise_kernels(text):
 
 
 def add_crf(network, args):
-    """The network with the CRF of `args` behind it, and the new variables that can be trained."""
+    """The network with the CRF of `args` behind it, and the trainable variables of the CRF."""
     before = {id(variable) for variable in network.trainable_variables}
-    try:
+    with explained("--crf: ", ValueError):
         whole = models.with_pac_crf(
             network,
             pairwise_kernels(args.crf),
@@ -156,8 +154,6 @@ def add_crf(network, args):
             steps=args.mean_field_steps,
             loose=args.loose,
         )
-    except ValueError as error:
-        raise UserError(f"--crf: {error}") from error
     return whole, [v for v in whole.trainable_variables if id(v) not in before]
 
 

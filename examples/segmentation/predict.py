@@ -1,4 +1,4 @@
-"""A person's own pictures in, palette PNGs of their labels out."""
+"""Labels the pixels of images and writes the labels as palette PNGs."""
 
 from pathlib import Path
 
@@ -6,8 +6,7 @@ from examples import files
 from examples.segmentation.evaluate import predict_labels
 from examples.segmentation.networks import check_output_size, count_classes, load_network
 from examples.segmentation.palettes import PALETTES
-from examples.training.checkpoints import clear_about_full_disk
-from examples.training.errors import UserError
+from examples.training.errors import UserError, explained, full_disk_explained
 
 
 def predict(args):
@@ -22,13 +21,11 @@ def predict(args):
     check_output_size(network)
     if count_classes(network) > 256:
         raise UserError(f"{args.weights} has {count_classes(network)} classes, a PNG at most 256")
-    with clear_about_full_disk(f"{output} is not complete."):
+    with full_disk_explained(f"{output} is not complete."):
         output.mkdir(parents=True, exist_ok=True)
         for number, (name, path) in enumerate(paths.items(), start=1):
-            try:
+            with explained("", OSError, ValueError):
                 image = files.read_image(path)
-            except (OSError, ValueError) as error:
-                raise UserError(str(error)) from error
             labels = predict_labels(network, image)
             files.write_label(output / f"{name}.png", labels, PALETTES[args.palette])
             print(f"\r{number} of {len(paths)} images", end="", flush=True)

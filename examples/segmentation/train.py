@@ -1,6 +1,7 @@
-"""The training loop: the same steps whether it is stopped and resumed or not."""
+"""Trains a segmentation network: the same steps, whether stopped and resumed or not."""
 
 import dataclasses
+import functools
 import zlib
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from examples.segmentation.networks import (
     make_network,
     swap,
 )
-from examples.training.checkpoints import clear_about_full_disk
-from examples.training.errors import UserError
-from examples.training.run_folder import RunFolder, check_validation, mean_loss, steps_left
+from examples.training.errors import UserError, full_disk_explained
+from examples.training.loop import check_validation, is_validated, run_steps, steps_left
+from examples.training.run_folder import RunFolder
 
 COLUMNS = ("epoch", "learning_rate", "loss", "mean_iou")
 
@@ -51,25 +52,43 @@ def train(args):
     sampler = data.Sampler(images, args.crop, args.flips, args.seed)
     stages = make_stages(args, network, crf_variables)
     optimizer_variables = [v for stage in stages for v in stage.optimizer.variables]
-    run = Run(
-        args,
-        network,
-        [*network.variables, *optimizer_variables],
-        run_settings(args, images),
-        folder,
-    )
-    last = stages[-1].last_step
+    variables = [*network.variables, *optimizer_variables]
+    settings = run_settings(args, images)
+    done, last = folder.restore(variables, settings), stages[-1].last_step
+
+    def report(optimizer, step, loss):
+        """A row in each log, then the network as it is and the checkpoint."""
+        mean_iou = None
+        if is_validated(args, step, last):
+            examples = data.open_dataset(args, args.validation, classes)
+            mean_iou = scores(measure(network, examples))["mean_iou"]
+        folder.log(
+            step,
+            epoch=step * args.batch_size / len(images),
+            learning_rate=float(optimizer.learning_rate),
+            loss=loss,
+            mean_iou=mean_iou,
+        )
+        folder.save(step, settings, variables, network)
+
     print(
         f"{network.name}, {network.count_params():,} weights, {classes} classes, "
-        f"{len(images)} images, {steps_left(run.step, last)}"
+        f"{len(images)} images, {steps_left(done, last)}"
     )
-    if run.step < last:
-        with clear_about_full_disk(
+    if done < last:
+        with full_disk_explained(
             f"The last checkpoint in {args.out} is whole: make room and go on with --resume."
         ):
-            folder.prepare(run.step)
+            folder.prepare(done)
             for stage in stages:
-                run.train_stage(stage, sampler, last)
+                batches = data.batches(sampler, args.batch_size, done, stage.last_step)
+                step = make_step(network, stage, batches.element_spec)
+                run_steps(
+                    *(step, batches, done, stage.last_step, last, args.save_every),
+                    functools.partial(report, stage.optimizer),
+                    advice="Try a smaller --learning-rate",
+                )
+                done = max(done, stage.last_step)
     return folder.network
 
 
@@ -155,8 +174,9 @@ def pixel_loss(logits, labels):
 def make_step(network, stage, batch_spec):
     """One step of a stage: takes a batch, returns its loss."""
 
-    @tf.function(input_signature=batch_spec)
-    def step(images, labels):
+    @tf.function(input_signature=[batch_spec])
+    def step(batch):
+        images, labels = batch
         # In the first stage the network in front of the CRF needs no gradients.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in stage.variables])
@@ -167,48 +187,3 @@ def make_step(network, stage, batch_spec):
         return loss
 
     return step
-
-
-class Run:
-    """A training run, from its last checkpoint on."""
-
-    def __init__(self, args, network, variables, settings, folder):
-        self.args, self.network, self.variables = args, network, variables
-        self.settings, self.folder = settings, folder
-        self.step = folder.restore(variables, settings)
-
-    def train_stage(self, stage, sampler, last):
-        """The steps of a stage that are left to do; `last` is the last step of the run."""
-        args, losses = self.args, []
-        batches = data.batches(sampler, args.batch_size, self.step, stage.last_step)
-        step = make_step(self.network, stage, batches.element_spec)
-        bar = keras.utils.Progbar(last, stateful_metrics=["loss"])
-        for images, labels in batches:
-            losses.append(step(images, labels))
-            self.step += 1
-            if self.step % args.save_every == 0 or self.step == stage.last_step:
-                loss = mean_loss(losses, self.step, "Try a smaller --learning-rate")
-                self._report_and_save(loss, stage, len(sampler.images), self.step == last)
-                losses.clear()
-                bar.update(self.step, [("loss", loss)])
-            elif self.step % 10 == 0:  # reading the loss makes a GPU wait
-                bar.update(self.step, [("loss", float(losses[-1]))])
-
-    def _report_and_save(self, loss, stage, images, is_last):
-        self.folder.log(
-            self.step,
-            epoch=self.step * self.args.batch_size / images,
-            learning_rate=float(stage.optimizer.learning_rate),
-            loss=loss,
-            mean_iou=self._validate(is_last),
-        )
-        self.folder.save(self.step, self.settings, self.variables, self.network)
-
-    def _validate(self, is_last):
-        args = self.args
-        due = args.validate_every and self.step % args.validate_every == 0
-        if args.validation is None or not (due or is_last):
-            return None
-        classes = count_classes(self.network)
-        examples = data.open_dataset(args, args.validation, classes)
-        return scores(measure(self.network, examples))["mean_iou"]

@@ -1,8 +1,6 @@
-"""A training run on disk: one file that is whole at any moment, and is refused by another run."""
+"""The checkpoint of a training run: a file that is complete at any moment."""
 
-import contextlib
 import dataclasses
-import errno
 import json
 import tempfile
 import zipfile
@@ -12,27 +10,16 @@ import keras
 import numpy as np
 
 from examples.files import atomic_write
-from examples.training.errors import UserError
+from examples.training.errors import UserError, explained
 
 
 @dataclasses.dataclass
 class Checkpoint:
     """What a run needs to go on as if it had never stopped."""
 
-    step: int  # with the seed, it also says where the random streams and the data order are
+    step: int  # with the seed, this decides the data order and the random numbers
     settings: dict
     variables: list  # of the network, then of the optimizer
-
-
-@contextlib.contextmanager
-def clear_about_full_disk(what):
-    """Say in plain words that a disk is full, and what that means for `what`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(f"No space is left on the disk. {what}") from error
 
 
 def save_checkpoint(path, checkpoint):
@@ -44,19 +31,18 @@ def save_checkpoint(path, checkpoint):
 
 
 def load_checkpoint(path):
-    """Read a checkpoint, every byte of it checked."""
-    try:
+    """Read a checkpoint; NumPy checks the checksum of every array."""
+    kinds = OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile
+    with explained(f"{path} is no checkpoint that can be read: ", *kinds):
         with np.load(path, allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             count = len(arrays.files) - 1
             variables = [arrays[f"variable_{i}"] for i in range(count)]
         return Checkpoint(header["step"], header["settings"], variables)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no checkpoint that can be read: {error}") from error
 
 
 def check_settings(path, saved, wanted):
-    """Refuse to go on with a run that was started otherwise."""
+    """Raise a UserError if the run of the checkpoint was started with other settings."""
     differences = [
         f"{name} is {saved.get(name, 'missing')!r} there and {wanted.get(name, 'missing')!r} here"
         for name in wanted | saved
@@ -82,7 +68,7 @@ def restore(variables, arrays, path):
 def save_network(path, network):
     """Write the .keras file, whole or not at all."""
     with tempfile.TemporaryDirectory() as folder:
-        temporary = Path(folder) / "network.keras"  # Keras writes to names, with this suffix only
+        temporary = Path(folder) / "network.keras"  # Keras takes only a name, with this suffix
         network.save(temporary)
         with atomic_write(path) as file:
             file.write(temporary.read_bytes())
@@ -90,13 +76,12 @@ def save_network(path, network):
 
 def read_network(path):
     """The network in a .keras file."""
-    try:
+    # Keras lets through whatever a broken file leads to.
+    kinds = OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile
+    with explained(f"{path} is no trained network that can be read: ", *kinds):
         return keras.models.load_model(path, compile=False)
-    # Keras raises whatever comes up in a broken file.
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no trained network that can be read: {error}") from error
 
 
 def stale_files(folder):
-    """What a killed process left half-written."""
+    """The files that a killed process has left incomplete."""
     return list(Path(folder).glob(".*.partial"))

@@ -10,10 +10,10 @@ from examples.training.errors import UserError
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults that there are."""
+    """Shows the default of every option that has one."""
 
     def _get_help_string(self, action):
-        without = action.default in (None, [], False, True)
+        without = action.default in (None, []) or isinstance(action.default, bool)
         return action.help if without else super()._get_help_string(action)
 
 
@@ -24,20 +24,79 @@ def make_parser(program, description, commands):
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(program=program)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, (add_options, purpose) in commands.items():
         add_options(subparsers.add_parser(name, help=purpose, formatter_class=HelpFormatter))
     return parser
 
 
-def run_command(program, args):
-    """Call the function of the command, which its module has the name of."""
-    # It is imported here, so that --help is there at once.
-    command = importlib.import_module(f"{program}.{args.command}")
+def add_data_options(parser, data, manual_dir):
+    """Add a group with what every data set needs; return its `add_argument`, for more options.
+
+    `data` and `manual_dir` are the help texts of these options.
+    """
+    add = parser.add_argument_group("data").add_argument
+    add("--data", required=True, help=data)
+    add("--manual-dir", metavar="DIR", help=manual_dir)
+    add(
+        "--data-dir",
+        metavar="DIR",
+        default="outputs/datasets",
+        help="where prepared data sets are kept",
+    )
+    return add
+
+
+def add_run_options(parser, save_every, measure):
+    """Add the options of where a training leaves its files, and how often."""
+    add = parser.add_argument_group("run").add_argument
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder of the run: checkpoint, logs, network.keras",
+    )
+    add("--resume", action="store_true", help="go on with the run in --out if there is one")
+    add(
+        "--save-every",
+        type=positive,
+        default=save_every,
+        metavar="N",
+        help="steps between checkpoints and log rows",
+    )
+    add("--validation", metavar="SPLIT", help=f"also measure the {measure} of a split")
+    add(
+        "--validate-every",
+        type=positive,
+        metavar="N",
+        help="steps, a multiple of --save-every (only at the end)",
+    )
+    add("--cache", choices=("memory", "file"), default="memory", help="where decoded images are")
+    add(
+        "--seed",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="decides weights, order, crops and flips",
+    )
+
+
+def add_report_options(parser, numbers, pictures):
+    """Add the options of what an evaluation writes; `numbers` and `pictures` are help texts."""
+    add = parser.add_argument
+    add("--json", metavar="FILE", help=numbers)
+    add("--pictures", metavar="DIR", help=pictures)
+    add("--picture-count", type=natural, default=10, metavar="N", help="of how many images")
+
+
+def run_command(args):
+    """Run the command: the function of its name, in the module of its name."""
+    # Imported only now: TensorFlow takes seconds, which --help need not wait for.
+    module = importlib.import_module(f"{args.program}.{args.command}")
+    result = getattr(module, args.command)(args)
     if args.command == "train":
-        print(f"trained: {command.train(args)}")
-    else:
-        getattr(command, args.command)(args)
+        print(f"trained: {result}")
 
 
 def natural(text):
@@ -62,13 +121,13 @@ def _integer(text, least):
     return value
 
 
-def run_program(run, args):
-    """Call `run(args)`; what the person can put right ends it with a message, no traceback."""
+def run_program(args):
+    """Run the command; what the user can put right ends it with a message and no traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         if args.command == "train":
             make_repeatable()
-        run(args)
+        run_command(args)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
     except OSError as error:

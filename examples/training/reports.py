@@ -1,15 +1,21 @@
-"""The numbers of an evaluation as a file."""
+"""The files that an evaluation writes."""
 
 import json
+import re
 from pathlib import Path
 
 from examples import files
-from examples.training.checkpoints import clear_about_full_disk
+from examples.training.errors import full_disk_explained
 
 
 def write_report(path, report):
     """Write the report as JSON, whole or not at all, into a folder that need not be there yet."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with clear_about_full_disk(f"{path} was not written."):
+    with full_disk_explained(f"{path} was not written."):
         with files.atomic_write(path) as file:
             file.write(json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def picture_path(folder, name):
+    """The PNG of an example; the name of an example may have folders in it."""
+    return Path(folder) / (re.sub(r"[/\\]", "_", name) + ".png")

@@ -5,7 +5,6 @@ import io
 import time
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from examples import files
@@ -14,9 +13,9 @@ from examples.training.errors import UserError
 
 
 class RunFolder:
-    """Writes and reads the files of one run; `columns` are those of its log besides the step.
+    """Writes and reads the files of one run; the log has the step, `columns` and the seconds.
 
-    A new run must not overwrite another: a folder with a checkpoint needs `resume`.
+    A new run must not overwrite another one: a folder with a checkpoint needs `resume`.
     """
 
     def __init__(self, folder, columns, resume):
@@ -35,7 +34,7 @@ class RunFolder:
             )
 
     def restore(self, variables, settings):
-        """Give the variables what the checkpoint has, if there is one; return its step or 0."""
+        """Load the checkpoint, if there is one, into the variables; return its step, else 0."""
         if not self.checkpoint.exists():
             return 0
         checkpoint = checkpoints.load_checkpoint(self.checkpoint)
@@ -44,14 +43,14 @@ class RunFolder:
         return checkpoint.step
 
     def prepare(self, step):
-        """Undo what a killed process wrote after its last checkpoint, which is that of `step`."""
+        """Remove what a killed process wrote after its last checkpoint, that of `step`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in checkpoints.stale_files(self.folder):
             path.unlink()
         rows, log = [], self.folder / "log.csv"
         if step and log.exists():
             with open(log, newline="") as file:
-                # A kill may have cut the last row off: it has no step or too large a one.
+                # A killed process may have written a part of its last row.
                 rows = [row for row in csv.reader(file) if len(row) == len(self.columns)][1:]
             rows = [row for row in rows if int(row[0]) <= step]
         text = io.StringIO(newline="")
@@ -73,40 +72,14 @@ class RunFolder:
         self.writer.flush()
 
     def save(self, step, settings, variables, network):
-        """The network as it is, then the checkpoint: that of the last step ends the run."""
+        """Save the network first: with the checkpoint of its last step a run is over."""
         checkpoints.save_network(self.network, network)
         arrays = [variable.numpy() for variable in variables]
         checkpoints.save_checkpoint(self.checkpoint, checkpoints.Checkpoint(step, settings, arrays))
 
 
-def check_validation(args):
-    """The network is measured where a row of the log is written."""
-    if args.validate_every and args.validation is None:
-        raise UserError("--validate-every needs --validation, the split to measure on")
-    if args.validate_every and args.validate_every % args.save_every:
-        raise UserError(
-            f"--validate-every {args.validate_every} must be a multiple of "
-            f"--save-every {args.save_every}"
-        )
-
-
-def steps_left(step, last):
-    """What a run that is at `step` says about what it has to do."""
-    return f"steps {step + 1} to {last}" if step < last else f"all {last} steps are done"
-
-
-def mean_loss(losses, step, advice):
-    """The mean of the losses up to `step`, which must be a number."""
-    loss = float(np.mean([float(value) for value in losses]))
-    if not np.isfinite(loss):
-        raise UserError(
-            f"The loss is {loss} before step {step}; what was saved is from before that. {advice}"
-        )
-    return loss
-
-
 def _write_scalar(name, value):
-    """`tf.summary.scalar`, which would need TensorBoard here and not only where logs are read."""
+    """Write what `tf.summary.scalar` writes; that function needs TensorBoard to be installed."""
     metadata = tf.compat.v1.SummaryMetadata()
     metadata.plugin_data.plugin_name = "scalars"
     tf.summary.write(name, tf.constant(value, tf.float32), metadata=metadata)

@@ -1,4 +1,4 @@
-"""Where short trainings start: at a network that interpolates, guided a little by colour.
+"""Initial weights for short trainings: the network interpolates, guided a little by colour.
 
 With random weights alone all guide features are alike, so the adapting kernel is 1 everywhere and
 hardly any gradient reaches the guide. Minutes of training then end in plain interpolation, with the

@@ -11,10 +11,10 @@ ORDERS = {"nearest": 0, "bilinear": 1, "bicubic": 3}
 
 
 def sample_centers(image, factor):
-    """Low-res image: of every cell of factor × factor pixels the one at index (factor - 1) // 2.
+    """Low-res image: one pixel of every cell of factor × factor, at index (factor - 1) // 2.
 
-    For an even factor that is half a pixel before the middle of the cell. Every method gets the
-    same low-res image; interpolation takes its values to lie in the middle.
+    For an even factor this is half a pixel before the middle of the cell, where interpolation
+    takes the value to be. Every method gets the same low-res image.
     """
     first = (factor - 1) // 2
     return image[first::factor, first::factor]
@@ -38,7 +38,7 @@ def low_resolution(image, factor, how="center"):
 
 @functools.lru_cache(maxsize=16)
 def _resizing(size, factor, how):
-    """Resizing is linear, so this matrix does it: a thousand crops need it only once."""
+    """The matrix that resizes one axis; kept, since crops have few sizes."""
     shape = (size // factor, size)
     return resize(np.eye(size), shape, order=ORDERS[how], anti_aliasing=True, clip=False)
 
@@ -49,8 +49,13 @@ def pad_to_multiple(image, factor):
     return np.pad(image, ((0, rows), (0, cols), (0, 0)), mode="edge")
 
 
+def crop_back(result, image):
+    """Undo `pad_to_multiple`: the part of the result that has the size of the image."""
+    return result[: image.shape[0], : image.shape[1]]
+
+
 def fill_unknown(target):
-    """Unknown (non-finite) pixels get the value of the nearest known one: low-res has no gaps."""
+    """Give unknown (non-finite) pixels the value of the nearest known one."""
     unknown = ~np.isfinite(target).all(-1)
     if not unknown.any():
         return target

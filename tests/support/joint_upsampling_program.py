@@ -3,6 +3,7 @@
 import keras
 
 from examples.joint_upsampling import __main__
+from examples.training import command_line
 from tests.support.processes import start_python
 
 OPTIONS = (
@@ -13,7 +14,7 @@ OPTIONS = (
 
 def run_program(*arguments):
     """Run the program in this process, without the determinism that it cannot switch off again."""
-    __main__.run(__main__.make_parser().parse_args([str(a) for a in arguments]))
+    command_line.run_command(__main__.make_parser().parse_args([str(a) for a in arguments]))
 
 
 def start_child(*arguments, **environment):

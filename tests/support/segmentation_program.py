@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from examples.segmentation import __main__
+from examples.training import command_line
 from tests.support.processes import start_python
 from tests.support.segmentation_child import CLASSES
 
@@ -16,7 +17,7 @@ NEW = ["--network", "small", "--classes", str(CLASSES)]
 
 def run_program(*arguments):
     """Run the program in this process, without the determinism that it cannot switch off again."""
-    __main__.run(__main__.make_parser().parse_args([str(a) for a in arguments]))
+    command_line.run_command(__main__.make_parser().parse_args([str(a) for a in arguments]))
 
 
 def start_child(full_disk, *runs):

@@ -18,7 +18,7 @@ def sampler_of(images, crop=32, **options):
 def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own(in_file):
     images = data.read_images(data.checked(drawn_examples()), in_file)
     sampler = sampler_of(images)
-    orders = [[int(i) for i in sampler.order(epoch)] for epoch in range(3)]
+    orders = [[int(i) for i in sampler.order.epoch(epoch)] for epoch in range(3)]
     assert all(sorted(order) == list(range(5)) for order in orders)
     assert len(set(map(tuple, orders))) > 1
     for index in range(10):

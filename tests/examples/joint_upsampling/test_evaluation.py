@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from examples import files
-from examples.joint_upsampling import data, pictures
+from examples.joint_upsampling import data
 from examples.training.errors import UserError
+from examples.upsampling import pictures
 from examples.upsampling.initial_weights import start_as_interpolation
 from examples.upsampling.low_resolution import fill_unknown
 from examples.upsampling.methods import upsample

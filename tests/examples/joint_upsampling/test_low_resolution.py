@@ -50,19 +50,21 @@ def test_a_size_that_the_factor_does_not_divide_is_padded_and_cropped_back():
     guide, low = evaluate.low_res_example(example, 4, "center")
     assert guide.shape == (8, 12, 3)
     np.testing.assert_array_equal(low[..., 0], target[[1, 5]][:, [1, 5, 8], 0])
-    assert evaluate.crop_back(guide, target).shape == (7, 9, 3)
+    assert low_resolution.crop_back(guide, target).shape == (7, 9, 3)
 
 
 @pytest.mark.parametrize(
     "network",
     [
+        lambda: PacJointUpsample(2),
         lambda: PacJointUpsample(4),
         lambda: PacJointUpsampleLite(8),
         lambda: PacJointUpsampleLite(16),
+        lambda: DJIF(1),
         lambda: DJIF(4),
         lambda: JointBilateralUpsample(4, 9, 0.45, 6.0),
     ],
-    ids=["pac_x4", "lite_x8", "lite_x16", "djif_x4", "bilateral_x4"],
+    ids=["pac_x2", "pac_x4", "lite_x8", "lite_x16", "djif_x1", "djif_x4", "bilateral_x4"],
 )
 def test_pieces_give_the_same_result_as_the_whole_image(network, rng):
     network = network()
@@ -71,3 +73,16 @@ def test_pieces_give_the_same_result_as_the_whole_image(network, rng):
     guide = rng.integers(0, 256, (26 * factor, 33 * factor, 3), np.uint8)
     whole, pieces = (upsample(network, low, guide, tile) for tile in (None, 7))
     np.testing.assert_allclose(pieces, whole, atol=2e-5 * np.abs(whole).max())
+
+
+def test_a_network_of_unknown_reach_gets_the_whole_image(rng):
+    low = rng.uniform(2, 9, (6, 8, 1)).astype(np.float32)
+    sizes = []
+
+    def network(inputs, training):
+        sizes.append([tensor.shape[1:3] for tensor in inputs])
+        return np.repeat(np.repeat(inputs[0], 2, axis=1), 2, axis=2)
+
+    result = upsample(network, low, np.zeros((12, 16, 3), np.uint8), tile=3)
+    assert sizes == [[(6, 8), (12, 16)]]
+    np.testing.assert_allclose(result[::2, ::2], low, rtol=1e-6)

@@ -114,11 +114,11 @@ def test_a_path_that_cannot_be_written_is_told(base, drawn, tmp_path, monkeypatc
     monkeypatch.setattr(command_line, "make_repeatable", lambda: None)
     training = [*OPTIONS, *NEW, "--steps", "1", "--out", str(file / "run")]
     with pytest.raises(SystemExit, match="^error: .*file/run: Not a directory"):
-        command_line.run_program(__main__.run, __main__.make_parser().parse_args(training))
+        command_line.run_program(__main__.make_parser().parse_args(training))
     evaluation = ["evaluate", "--data", "drawn", "--weights", str(base / "network.keras")]
     arguments = __main__.make_parser().parse_args([*evaluation, "--json", str(tmp_path)])
     with pytest.raises(SystemExit, match="^error: .*: Is a directory"):
-        command_line.run_program(__main__.run, arguments)
+        command_line.run_program(arguments)
 
 
 def test_a_data_set_without_labels_is_refused(monkeypatch):

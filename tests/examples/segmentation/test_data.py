@@ -30,7 +30,7 @@ def test_crops_and_mirror_images_of_an_image_and_its_label_are_the_same():
         again = data.Sampler(sampler.images, 24, flips=True, seed=0)(index)
         np.testing.assert_array_equal(image, again[0])
     assert len(corners) > 30 and mirrored == {False, True}
-    assert [sorted(sampler.order(epoch)) for epoch in range(3)] == [[0, 1]] * 3
+    assert [sorted(sampler.order.epoch(epoch)) for epoch in range(3)] == [[0, 1]] * 3
 
 
 @pytest.mark.parametrize("crop, size", [(32, (32, 32)), (0, (30, 50))], ids=["crop", "whole"])

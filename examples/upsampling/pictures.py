@@ -19,15 +19,15 @@ def save_comparison(path, guide, low, truth, results):
     results = {name: result[::step, ::step] for name, result in results.items()}
     if truth.shape[2] == 2:
         truth = mark_unknown_flow(truth)
-        longest = np.nanmax(np.linalg.norm(truth, axis=-1))
-        colored = {"low-res input": low, "truth": truth, **results}
-        panels = {name: (flow_to_rgb(flow, longest), {}) for name, flow in colored.items()}
-        spread = longest
+        spread = np.nanmax(np.linalg.norm(truth, axis=-1))
+        style = {}
     else:
         style = {"vmin": np.nanmin(truth), "vmax": np.nanmax(truth), "cmap": "viridis"}
-        colored = {"low-res input": low, "truth": truth, **results}
-        panels = {name: (image[..., 0], style) for name, image in colored.items()}
         spread = style["vmax"] - style["vmin"]
+    panels = {
+        name: (flow_to_rgb(image, spread) if truth.shape[2] == 2 else image[..., 0], style)
+        for name, image in {"low-res input": low, "truth": truth, **results}.items()
+    }
     panels = {"guide": (guide, {}), **panels}
     error_style = {"vmin": 0, "vmax": max(spread, 1e-6) / 4, "cmap": "magma_r"}
     for name, result in results.items():

@@ -116,10 +116,10 @@ class TorchMemory:
         self.torch = torch
 
     def put(self, array):
-        return self.torch.from_numpy(_bytes(array).copy()).cuda()
+        return self.torch.from_numpy(_to_bytes(array)).cuda()
 
     def get(self, handle, like):
-        return handle.cpu().numpy().view(like.dtype).reshape(like.shape)
+        return _from_bytes(handle.cpu().numpy(), like)
 
     def address(self, tensor):
         return tensor.data_ptr()
@@ -140,10 +140,10 @@ class CupyMemory:
         self.cupy = cupy
 
     def put(self, array):
-        return self.cupy.asarray(_bytes(array))
+        return self.cupy.asarray(_to_bytes(array))
 
     def get(self, handle, like):
-        return self.cupy.asnumpy(handle).view(like.dtype).reshape(like.shape)
+        return _from_bytes(self.cupy.asnumpy(handle), like)
 
     def address(self, array):
         return array.data.ptr
@@ -155,8 +155,13 @@ class CupyMemory:
         return False
 
 
-def _bytes(array):
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+def _to_bytes(array):
+    """A copy with one byte more: an empty array has no address on a GPU, and is still there."""
+    return np.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8), np.uint8(0))
+
+
+def _from_bytes(flat, like):
+    return flat[: like.nbytes].view(like.dtype).reshape(like.shape)
 
 
 def _memory(device):

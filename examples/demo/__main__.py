@@ -11,8 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from examples.datasets import load
 from examples.demo.motorcycle import load_motorcycle
-from examples.demo.training_data import load_scenes, training_batches, whole_scenes
+from examples.demo.training_data import training_batches, whole_scenes
 from examples.upsampling.initial_weights import start_as_interpolation
 from examples.upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
 from examples.upsampling.methods import interpolate, network_inputs, upsample
@@ -30,9 +31,10 @@ CLOSE_UP = np.s_[80:240, 300:560]  # handlebar, lamp and the shelf behind them
 def main():
     keras.utils.set_random_seed(SEED)
     OUTPUTS.mkdir(parents=True, exist_ok=True)
-    scenes = load_scenes(OUTPUTS.parent / "datasets")
-    network = train(scenes)
-    joint_bilateral = tune_joint_bilateral(scenes["validation"])
+    folder = OUTPUTS.parent / "datasets"
+    training, validation = (load("scenes", split, folder) for split in ("train", "validation"))
+    network = train(training, validation)
+    joint_bilateral = tune_joint_bilateral(validation)
 
     guide, truth = load_motorcycle(FACTOR)
     low = sample_centers(fill_unknown(truth), FACTOR)
@@ -46,7 +48,7 @@ def main():
     export_and_check(network, low, guide)
 
 
-def train(scenes):
+def train(training, validation):
     network = PacJointUpsampleLite(FACTOR)
     start_as_interpolation(network)
     learning_rate = keras.optimizers.schedules.CosineDecay(
@@ -59,8 +61,8 @@ def train(scenes):
         metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
     )
     network.fit(
-        training_batches(scenes["train"], FACTOR, BATCH_SIZE, SEED),
-        validation_data=whole_scenes(scenes["validation"], FACTOR, BATCH_SIZE),
+        training_batches(training, FACTOR, BATCH_SIZE, SEED),
+        validation_data=whole_scenes(validation, FACTOR, BATCH_SIZE),
         epochs=EPOCHS,
         steps_per_epoch=STEPS,
     )
@@ -91,10 +93,8 @@ def print_table(results, truth):
 def save_pictures(guide, truth, results):
     for name, region in {"motorcycle": np.s_[:, :], "close_up": CLOSE_UP}.items():
         path = OUTPUTS / f"{name}.png"
-        shown = {
-            method: results[method][region]
-            for method in ("bilinear", "joint bilateral", "PAC network")
-        }
+        methods = "bilinear", "joint bilateral", "PAC network"
+        shown = {method: results[method][region] for method in methods}
         low = results["nearest"][region]
         save_comparison(path, guide[region], low, truth[region], shown)
         print(f"picture: {path}")

@@ -2,18 +2,10 @@
 
 import tensorflow as tf
 
-from examples.datasets.pac_scenes import PacScenes
 from examples.upsampling.colors import GAINS, GAMMAS, SATURATIONS, change_colors
 from examples.upsampling.low_resolution import sample_centers
 
 CROP = 64  # small crops give more steps, and so a better network, in the same time
-
-
-def load_scenes(folder):
-    """The data set as {"train": ..., "validation": ...}; drawn into `folder` the first time."""
-    builder = PacScenes(data_dir=folder)
-    builder.download_and_prepare()
-    return builder.as_dataset(shuffle_files=False)
 
 
 def training_batches(scenes, factor, batch_size, seed):

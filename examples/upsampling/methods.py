@@ -62,7 +62,7 @@ def _pieces(size, tile, around):
 def reach(model):
     """How many low-res pixels beyond its own a pixel of the result depends on; None if unknown.
 
-    The guide counts less than the target: its convolutions work on the smaller pixels.
+    The target decides: the guide's convolutions see less, as they work in full resolution.
     """
     if isinstance(model, PacJointUpsample):
         low = _radius(model.branch_t)

@@ -54,9 +54,12 @@ bool check_axis(const Error& error, const kpac_sizes& s, int axis) {
     const char* name;
     int64_t value, minimum;
   } sizes[] = {
-      {"input_size", s.input_size[axis], 0},         {"guide_size", s.guide_size[axis], 0},
-      {"output_size", s.output_size[axis], 0},       {"kernel_size", s.kernel_size[axis], 1},
-      {"strides", s.strides[axis], 1},               {"dilation", s.dilation[axis], 1},
+      {"input_size", s.input_size[axis], 0},
+      {"guide_size", s.guide_size[axis], 0},
+      {"output_size", s.output_size[axis], 0},
+      {"kernel_size", s.kernel_size[axis], 1},
+      {"strides", s.strides[axis], 1},
+      {"dilation", s.dilation[axis], 1},
       {"input_dilation", s.input_dilation[axis], 1},
   };
   for (const auto& size : sizes) {
@@ -94,8 +97,8 @@ bool check_sizes(const Error& error, kpac_function function, const kpac_sizes& s
     const char* name;
     int32_t value, last;
   } options[] = {
-      {"type", s.type, KPAC_FLOAT64},     {"kind", s.kind, KPAC_INVERSE},
-      {"filter", s.filter, KPAC_FULL},    {"asymmetric", s.asymmetric, 1},
+      {"type", s.type, KPAC_FLOAT64},      {"kind", s.kind, KPAC_INVERSE},
+      {"filter", s.filter, KPAC_FULL},     {"asymmetric", s.asymmetric, 1},
       {"channel_wise", s.channel_wise, 1}, {"normalize", s.normalize, 1},
   };
   for (const auto& option : options) {
@@ -115,14 +118,14 @@ bool check_sizes(const Error& error, kpac_function function, const kpac_sizes& s
                       s.input_channels, s.output_channels);
   }
   if (sum && s.filter != KPAC_FULL && s.input_channels != s.output_channels) {
-    return error.fail("without a full filter input_channels and output_channels must be equal, "
-                      "received %" PRId64 " and %" PRId64,
-                      s.input_channels, s.output_channels);
+    return error.fail(
+        "without a full filter input_channels and output_channels must be equal, "
+        "received %" PRId64 " and %" PRId64,
+        s.input_channels, s.output_channels);
   }
   const int64_t values = !s.channel_wise ? 1 : sum ? s.input_channels : s.guide_channels;
   if (sum) {
-    if (!countable(error, "x",
-                   {s.batch, s.input_size[0], s.input_size[1], s.input_channels, 1}) ||
+    if (!countable(error, "x", {s.batch, s.input_size[0], s.input_size[1], s.input_channels, 1}) ||
         !countable(error, "y",
                    {s.batch, s.output_size[0], s.output_size[1], s.output_channels, 1}) ||
         !countable(error, "kernel", {taps, s.input_channels, s.output_channels, 1, 1})) {
@@ -167,9 +170,11 @@ bool check_windowed_sum(const Error& error, const kpac_sizes& s, const kpac_inpu
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) kpac_status kpac_check(
-    kpac_function function, const kpac_sizes* sizes, const kpac_inputs* inputs, char* text,
-    size_t text_size) {
+extern "C" __attribute__((visibility("default"))) kpac_status kpac_check(kpac_function function,
+                                                                         const kpac_sizes* sizes,
+                                                                         const kpac_inputs* inputs,
+                                                                         char* text,
+                                                                         size_t text_size) {
   const Error error{text, text_size};
   const auto check = [&] {
     if (sizes == nullptr || inputs == nullptr) return error.fail("sizes and inputs are needed");
@@ -187,8 +192,7 @@ extern "C" __attribute__((visibility("default"))) kpac_status kpac_check(
         }
         return check_guide(error, *sizes, *inputs);
       case KPAC_WINDOWED_SUM:
-      case KPAC_WINDOWED_SUM_GRADIENT:
-        return check_windowed_sum(error, *sizes, *inputs);
+      case KPAC_WINDOWED_SUM_GRADIENT: return check_windowed_sum(error, *sizes, *inputs);
     }
     return error.fail("unknown function %d", static_cast<int>(function));
   };

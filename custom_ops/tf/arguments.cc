@@ -32,8 +32,8 @@ absl::Status ReadPair(tensorflow::OpKernelConstruction* construction, const char
   for (int axis = 0; axis < 2; ++axis) {
     // Products of two of them stay in 64 bits.
     if (values[axis] < 1 || values[axis] > std::numeric_limits<int32_t>::max()) {
-      return Invalid(absl::StrCat(name, " must be positive and below 2^31. Received: ",
-                                  values[axis]));
+      return Invalid(
+          absl::StrCat(name, " must be positive and below 2^31. Received: ", values[axis]));
     }
     pair[axis] = values[axis];
   }
@@ -79,8 +79,8 @@ class Reader {
     if (*data == nullptr) return absl::OkStatus();
     TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape(expected, &wanted));
     if (shape != wanted) {
-      return Invalid(absl::StrCat(name, " must have the shape ", rule, " = ",
-                                  wanted.DebugString(), ". Received: ", shape.DebugString()));
+      return Invalid(absl::StrCat(name, " must have the shape ", rule, " = ", wanted.DebugString(),
+                                  ". Received: ", shape.DebugString()));
     }
     return absl::OkStatus();
   }
@@ -91,8 +91,8 @@ class Reader {
     TensorShape shape;
     TF_RETURN_IF_ERROR(Input(name, &shape, data, true));
     if (shape.dims() != 4) {
-      return Invalid(absl::StrCat(name, " must have 4 dimensions. Received: shape ",
-                                  shape.DebugString()));
+      return Invalid(
+          absl::StrCat(name, " must have 4 dimensions. Received: shape ", shape.DebugString()));
     }
     *batch = shape.dim_size(0);
     size[0] = shape.dim_size(1);
@@ -113,11 +113,10 @@ absl::Status ReadGuide(Reader& reader, const Options& options, Arguments* argume
       reader.Image("guide", &batch, sizes.guide_size, &sizes.guide_channels, &inputs.guide));
   const int64_t* size = options.transposed ? sizes.output_size : sizes.input_size;
   if (batch != sizes.batch || sizes.guide_size[0] != size[0] || sizes.guide_size[1] != size[1]) {
-    return Invalid(absl::StrCat(
-        "guide must have the batch and the size of the ",
-        options.transposed ? "output" : "input", ", ", sizes.batch, " of (", size[0], ", ",
-        size[1], "). Received: ", batch, " of (", sizes.guide_size[0], ", ", sizes.guide_size[1],
-        ")"));
+    return Invalid(absl::StrCat("guide must have the batch and the size of the ",
+                                options.transposed ? "output" : "input", ", ", sizes.batch, " of (",
+                                size[0], ", ", size[1], "). Received: ", batch, " of (",
+                                sizes.guide_size[0], ", ", sizes.guide_size[1], ")"));
   }
   TF_RETURN_IF_ERROR(reader.Input("center", {batch, size[0], size[1], sizes.guide_channels},
                                   "of guide", &inputs.center));
@@ -130,8 +129,8 @@ absl::Status ReadGuide(Reader& reader, const Options& options, Arguments* argume
 absl::Status ReadSummands(Reader& reader, Arguments* arguments) {
   kpac_sizes& sizes = arguments->sizes;
   kpac_inputs& inputs = arguments->inputs;
-  TF_RETURN_IF_ERROR(reader.Image("x", &sizes.batch, sizes.input_size, &sizes.input_channels,
-                                  &inputs.x));
+  TF_RETURN_IF_ERROR(
+      reader.Image("x", &sizes.batch, sizes.input_size, &sizes.input_channels, &inputs.x));
   TensorShape shape;
   TF_RETURN_IF_ERROR(reader.Input("kernel", &shape, &inputs.kernel));
   sizes.output_channels = sizes.input_channels;
@@ -146,8 +145,9 @@ absl::Status ReadSummands(Reader& reader, Arguments* arguments) {
     }
     const bool shared = shape.dim_size(2) == 1 && shape.dim_size(3) == 1;
     if (!shared && shape.dim_size(2) != sizes.input_channels) {
-      return Invalid(absl::StrCat("kernel must have the shape (kh, kw, C, O) or (kh, kw, 1, 1), C = ",
-                                  sizes.input_channels, ". Received: ", shape.DebugString()));
+      return Invalid(absl::StrCat(
+          "kernel must have the shape (kh, kw, C, O) or (kh, kw, 1, 1), C = ", sizes.input_channels,
+          ". Received: ", shape.DebugString()));
     }
     sizes.filter = shared ? KPAC_SHARED : KPAC_FULL;
     if (!shared) sizes.output_channels = shape.dim_size(3);
@@ -181,23 +181,16 @@ absl::Status ReadOptions(tensorflow::OpKernelConstruction* construction, kpac_fu
         tensorflow::DataTypeString(scalar_type), " for T=", tensorflow::DataTypeString(type)));
   }
   switch (type) {
-    case tensorflow::DT_HALF:
-      options->type = KPAC_FLOAT16;
-      break;
-    case tensorflow::DT_BFLOAT16:
-      options->type = KPAC_BFLOAT16;
-      break;
-    case tensorflow::DT_FLOAT:
-      options->type = KPAC_FLOAT32;
-      break;
-    default:
-      options->type = KPAC_FLOAT64;
+    case tensorflow::DT_HALF: options->type = KPAC_FLOAT16; break;
+    case tensorflow::DT_BFLOAT16: options->type = KPAC_BFLOAT16; break;
+    case tensorflow::DT_FLOAT: options->type = KPAC_FLOAT32; break;
+    default: options->type = KPAC_FLOAT64;
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadArguments(OpKernelContext* context, kpac_function function,
-                           const Options& options, Arguments* arguments) {
+absl::Status ReadArguments(OpKernelContext* context, kpac_function function, const Options& options,
+                           Arguments* arguments) {
   *arguments = {};
   kpac_sizes& sizes = arguments->sizes;
   kpac_inputs& inputs = arguments->inputs;
@@ -225,8 +218,7 @@ absl::Status ReadArguments(OpKernelContext* context, kpac_function function,
     TF_RETURN_IF_ERROR(ReadSummands(reader, arguments));
     if (options.channel_wise) values = sizes.input_channels;
     TF_RETURN_IF_ERROR(reader.Input(
-        "adapting_kernel",
-        {sizes.batch, sizes.output_size[0], sizes.output_size[1], taps, values},
+        "adapting_kernel", {sizes.batch, sizes.output_size[0], sizes.output_size[1], taps, values},
         "(N, OH, OW, T, V)", &inputs.adapting_kernel));
     TensorShape guide;
     TF_RETURN_IF_ERROR(reader.Input("guide", &guide, &inputs.guide));
@@ -251,8 +243,10 @@ absl::Status ReadArguments(OpKernelContext* context, kpac_function function,
       const void* data;
       TF_RETURN_IF_ERROR(reader.Input(name, &shape, &data));
       if (data != nullptr) {
-        return Invalid(absl::StrCat(name, " must be absent where adapting_kernel is given. "
-                                    "Received: shape ", shape.DebugString()));
+        return Invalid(absl::StrCat(name,
+                                    " must be absent where adapting_kernel is given. "
+                                    "Received: shape ",
+                                    shape.DebugString()));
       }
     }
     sizes.guide_size[0] = options.transposed ? sizes.output_size[0] : sizes.input_size[0];

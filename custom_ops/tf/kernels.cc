@@ -1,4 +1,4 @@
-/* The kernels of the four ops: read the arguments, have the core check them, allocate, call it. */
+// The kernels of the four ops: read the arguments, have the core check them, allocate, call it.
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -29,12 +29,9 @@ constexpr size_t kErrorSize = 512;
 
 absl::Status ToStatus(kpac_status status, const char* error) {
   switch (status) {
-    case KPAC_OK:
-      return absl::OkStatus();
-    case KPAC_INVALID:
-      return absl::InvalidArgumentError(error);
-    default:
-      return absl::InternalError(error);
+    case KPAC_OK: return absl::OkStatus();
+    case KPAC_INVALID: return absl::InvalidArgumentError(error);
+    default: return absl::InternalError(error);
   }
 }
 
@@ -134,8 +131,8 @@ absl::Status AllocateResults(OpKernelContext* context, kpac_function function,
     return Allocate(context, "y", arguments.output, &results->outputs[0]);
   }
   if (function == KPAC_ADAPTING_KERNEL) {
-    TF_RETURN_IF_ERROR(Allocate(context, "adapting_kernel", arguments.adapting_kernel,
-                                &results->outputs[0]));
+    TF_RETURN_IF_ERROR(
+        Allocate(context, "adapting_kernel", arguments.adapting_kernel, &results->outputs[0]));
     TensorShape mask({0});
     if (arguments.inputs.valid_mask != nullptr) {
       TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape(
@@ -219,12 +216,12 @@ class PacOp : public OpKernel {
 };
 
 // Sizes are read on the host, also where the images are on a GPU.
-#define REGISTER_PAC(name, function, device_name, device, T)           \
-  REGISTER_KERNEL_BUILDER(Name("KerasPac>" name)                       \
-                              .Device(device_name)                     \
-                              .TypeConstraint<T>("T")                  \
-                              .HostMemory("output_size")               \
-                              .HostMemory("padding"),                  \
+#define REGISTER_PAC(name, function, device_name, device, T) \
+  REGISTER_KERNEL_BUILDER(Name("KerasPac>" name)             \
+                              .Device(device_name)           \
+                              .TypeConstraint<T>("T")        \
+                              .HostMemory("output_size")     \
+                              .HostMemory("padding"),        \
                           PacOp<function, device>)
 #define REGISTER_PAC_WITH_INPUT_SIZE(name, function, device_name, device, T) \
   REGISTER_KERNEL_BUILDER(Name("KerasPac>" name)                             \
@@ -234,10 +231,10 @@ class PacOp : public OpKernel {
                               .HostMemory("output_size")                     \
                               .HostMemory("padding"),                        \
                           PacOp<function, device>)
-#define REGISTER_ALL(device_name, device, T)                                                      \
-  REGISTER_PAC("WindowedSum", KPAC_WINDOWED_SUM, device_name, device, T);                         \
-  REGISTER_PAC("WindowedSumGrad", KPAC_WINDOWED_SUM_GRADIENT, device_name, device, T);            \
-  REGISTER_PAC_WITH_INPUT_SIZE("AdaptingKernel", KPAC_ADAPTING_KERNEL, device_name, device, T);   \
+#define REGISTER_ALL(device_name, device, T)                                                     \
+  REGISTER_PAC("WindowedSum", KPAC_WINDOWED_SUM, device_name, device, T);                        \
+  REGISTER_PAC("WindowedSumGrad", KPAC_WINDOWED_SUM_GRADIENT, device_name, device, T);           \
+  REGISTER_PAC_WITH_INPUT_SIZE("AdaptingKernel", KPAC_ADAPTING_KERNEL, device_name, device, T);  \
   REGISTER_PAC_WITH_INPUT_SIZE("AdaptingKernelGrad", KPAC_ADAPTING_KERNEL_GRADIENT, device_name, \
                                device, T)
 

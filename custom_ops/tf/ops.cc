@@ -1,6 +1,6 @@
-/* The four ops and the shapes of their outputs. A tensor of shape [0] stands for one that isn't
- * there. For a transposed convolution, `padding` is that before the zero-stuffed input, and the
- * guide has the size of the output. */
+// The four ops and the shapes of their outputs. A tensor of shape [0] stands for one that isn't
+// there. For a transposed convolution, `padding` is that before the zero-stuffed input, and the
+// guide has the size of the output.
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 
@@ -90,24 +90,24 @@ absl::Status SameShapes(InferenceContext* c, std::initializer_list<int> inputs) 
 
 }  // namespace
 
-#define PAC_ATTRIBUTES                             \
-  Attr("kernel_size: list(int)")                   \
-      .Attr("strides: list(int) = [1, 1]")         \
-      .Attr("dilation_rate: list(int) = [1, 1]")   \
-      .Attr("transposed: bool = false")            \
+#define PAC_ATTRIBUTES                                    \
+  Attr("kernel_size: list(int)")                          \
+      .Attr("strides: list(int) = [1, 1]")                \
+      .Attr("dilation_rate: list(int) = [1, 1]")          \
+      .Attr("transposed: bool = false")                   \
       .Attr("kind: {'gaussian', 'inverse'} = 'gaussian'") \
-      .Attr("asymmetric: bool = false")            \
-      .Attr("channel_wise: bool = false")          \
-      .Attr("T: {half, bfloat16, float, double}")  \
+      .Attr("asymmetric: bool = false")                   \
+      .Attr("channel_wise: bool = false")                 \
+      .Attr("T: {half, bfloat16, float, double}")         \
       .Attr("U: {float, double}")
 
-#define ADAPTING_KERNEL_INPUTS  \
-  Input("guide: T")             \
-      .Input("center: T")       \
-      .Input("valid_mask: T")   \
-      .Input("alpha: U")        \
-      .Input("exponent: U")     \
-      .Input("input_size: int64") \
+#define ADAPTING_KERNEL_INPUTS     \
+  Input("guide: T")                \
+      .Input("center: T")          \
+      .Input("valid_mask: T")      \
+      .Input("alpha: U")           \
+      .Input("exponent: U")        \
+      .Input("input_size: int64")  \
       .Input("output_size: int64") \
       .Input("padding: int64")
 

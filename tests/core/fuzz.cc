@@ -57,9 +57,9 @@ std::string compare_all(const Problem& p, const Data& data, const Results& resul
     const reference::Numbers upstream(data.upstream.begin(), data.upstream.end());
     reference::adapting_kernel_gradient(p.sizes, inputs, kernel, upstream, &g);
   }
-  const reference::Numbers* gradients[INPUTS] = {&g.x,        &g.adapting_kernel, &g.guide,
-                                                 &g.center,   nullptr,            &g.alpha,
-                                                 &g.exponent, &g.kernel,          &g.bias};
+  const reference::Numbers* gradients[INPUTS] = {
+      &g.x,     &g.adapting_kernel, &g.guide,  &g.center, nullptr,
+      &g.alpha, &g.exponent,        &g.kernel, &g.bias};
   for (int input = 0; input < INPUTS; ++input)
     if (p.wanted[input])
       expected[std::string("gradient of ") + kInputNames[input]] = *gradients[input];
@@ -79,8 +79,8 @@ std::string compare_bits(const Results& one, const Results& other, int32_t worke
 
 std::string try_valid(Random& random, const Problem& p, bool threads) {
   const Data data = draw_data(random, p);
-  const Results results = run_core(p, data, threads ? Pool{Order::kThreads, 1, 1}
-                                                    : draw_pool(random));
+  const Results results =
+      run_core(p, data, threads ? Pool{Order::kThreads, 1, 1} : draw_pool(random));
   std::string failure = compare_all(p, data, results);
   if (!threads && !random.chance(0.1)) return failure;
   for (int32_t workers : {1, 2, 4}) {
@@ -157,9 +157,12 @@ int fuzz(uint64_t first, uint64_t count, bool threads, bool differences) {
 int main(int argc, char** argv) {
   bool threads = false, differences = false, usage = argc < 3;
   for (int i = 3; i < argc; ++i) {
-    if (!std::strcmp(argv[i], "--threads")) threads = true;
-    else if (!std::strcmp(argv[i], "--differences")) differences = true;
-    else usage = true;
+    if (!std::strcmp(argv[i], "--threads"))
+      threads = true;
+    else if (!std::strcmp(argv[i], "--differences"))
+      differences = true;
+    else
+      usage = true;
   }
   if (usage) {
     std::fprintf(stderr, "usage: fuzz SEED COUNT [--threads | --differences]\n");

@@ -109,14 +109,15 @@ void try_corners(kpac_filter filter, int64_t batch, int64_t rows, int64_t column
     alpha_gradient += x_value * kernel.get(at.tap) * u;
   });
 
-  const kpac_inputs inputs{x, nullptr, guide, nullptr, nullptr, alpha.data(), exponent.data(),
-                           kernel.data(), bias.data()};
+  const kpac_inputs inputs{x,          nullptr,      guide,           nullptr,
+                           nullptr,    alpha.data(), exponent.data(), kernel.data(),
+                           bias.data()};
   const kpac_parallel_for serial{nullptr, 1, run_serially};
   char error[300] = "";
   if (kpac_check(KPAC_WINDOWED_SUM, &s, &inputs, error, sizeof error) != KPAC_OK) stop(error);
   const Buffer result(KPAC_FLOAT16, outputs);
-  const Buffer workspace(
-      KPAC_FLOAT16, kpac_cpu_workspace(KPAC_WINDOWED_SUM, &s, &inputs, nullptr, 1) / 2 + 1);
+  const Buffer workspace(KPAC_FLOAT16,
+                         kpac_cpu_workspace(KPAC_WINDOWED_SUM, &s, &inputs, nullptr, 1) / 2 + 1);
   if (kpac_cpu_windowed_sum(&s, &inputs, result.data(), workspace.data(), &serial, error,
                             sizeof error) != KPAC_OK)
     stop(error);
@@ -141,8 +142,9 @@ void try_corners(kpac_filter filter, int64_t batch, int64_t rows, int64_t column
   s.channel_wise = filter == KPAC_SHARED;
   kpac_inputs guide_inputs = inputs;
   guide_inputs.x = guide_inputs.kernel = guide_inputs.bias = nullptr;
-  const Buffer space(KPAC_FLOAT16, kpac_cpu_workspace(KPAC_ADAPTING_KERNEL, &s, &guide_inputs,
-                                                      nullptr, 1) / 2 + 1);
+  const Buffer space(
+      KPAC_FLOAT16,
+      kpac_cpu_workspace(KPAC_ADAPTING_KERNEL, &s, &guide_inputs, nullptr, 1) / 2 + 1);
   if (kpac_cpu_adapting_kernel(&s, &guide_inputs, adapting.data(), nullptr, space.data(), &serial,
                                error, sizeof error) != KPAC_OK)
     stop(error);

@@ -1,6 +1,5 @@
 // Problems that kpac_check must refuse, and the rules, written from keras_pac.h, that say so.
-#ifndef KERAS_PAC_TESTS_INVALID_H_
-#define KERAS_PAC_TESTS_INVALID_H_
+#pragma once
 
 #include <limits>
 
@@ -10,7 +9,7 @@ namespace fuzz {
 
 constexpr int64_t kLargestPadding = int64_t{1} << 40;
 constexpr int64_t kLargestWindow = int64_t{1} << 20;  // taps
-constexpr long double kLargestTensor = 0x1p60L;  // bytes
+constexpr long double kLargestTensor = 0x1p60L;       // bytes
 constexpr long double kLargestCoordinate = 0x1p62L;
 
 inline const char* broken_pointer_rule(const Problem& p) {
@@ -83,8 +82,7 @@ inline const char* broken_size_rule(const Problem& p) {
   tensor(!p.sum || p.has[ADAPTING_KERNEL], output * taps * p.kernel_values());
   tensor(from_guide, guide * s.guide_channels);
   tensor(p.has[VALID_MASK], input);
-  tensor(p.sum && s.filter == KPAC_FULL,
-         taps * product({s.input_channels, s.output_channels}));
+  tensor(p.sum && s.filter == KPAC_FULL, taps * product({s.input_channels, s.output_channels}));
   if (largest > kLargestTensor) return "a tensor of more than 2^60 bytes";
   for (int axis = 0; axis < 2; ++axis)
     if (product({s.output_size[axis] - 1, s.strides[axis]}) +
@@ -117,12 +115,12 @@ inline int64_t extreme(Random& random) {
 inline void spoil(Random& random, Problem* p) {
   kpac_sizes& s = p->sizes;
   int64_t* const numbers[] = {
-      &s.batch,           s.input_size,         s.input_size + 1, s.guide_size,
-      s.guide_size + 1,   s.output_size,        s.output_size + 1, &s.input_channels,
-      &s.guide_channels,  &s.output_channels,   s.kernel_size,    s.kernel_size + 1,
-      s.strides,          s.strides + 1,        s.input_dilation, s.input_dilation + 1,
-      s.dilation,         s.dilation + 1,       s.padding,        s.padding + 1,
-      s.guide_padding,    s.guide_padding + 1};
+      &s.batch,          s.input_size,       s.input_size + 1,  s.guide_size,
+      s.guide_size + 1,  s.output_size,      s.output_size + 1, &s.input_channels,
+      &s.guide_channels, &s.output_channels, s.kernel_size,     s.kernel_size + 1,
+      s.strides,         s.strides + 1,      s.input_dilation,  s.input_dilation + 1,
+      s.dilation,        s.dilation + 1,     s.padding,         s.padding + 1,
+      s.guide_padding,   s.guide_padding + 1};
   int32_t* const options[] = {&s.type,       &s.kind,         &s.filter,
                               &s.asymmetric, &s.channel_wise, &s.normalize};
   const int64_t what = random.between(0, 9);
@@ -155,5 +153,3 @@ inline Problem draw_invalid_problem(Random& random, const Limits& limits, const 
 }
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_INVALID_H_

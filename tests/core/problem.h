@@ -1,6 +1,5 @@
 // A problem: a function, its sizes, which inputs it has and which gradients are wanted of it.
-#ifndef KERAS_PAC_TESTS_PROBLEM_H_
-#define KERAS_PAC_TESTS_PROBLEM_H_
+#pragma once
 
 #include <cstdint>
 #include <cstdio>
@@ -16,9 +15,8 @@ namespace fuzz {
 // In the order of kpac_inputs.
 enum Input { X, ADAPTING_KERNEL, GUIDE, CENTER, VALID_MASK, ALPHA, EXPONENT, KERNEL, BIAS, INPUTS };
 
-constexpr const char* kInputNames[INPUTS] = {"x",          "adapting_kernel", "guide",
-                                             "center",     "valid_mask",      "alpha",
-                                             "exponent",   "kernel",          "bias"};
+constexpr const char* kInputNames[INPUTS] = {
+    "x", "adapting_kernel", "guide", "center", "valid_mask", "alpha", "exponent", "kernel", "bias"};
 
 struct Problem {
   uint64_t seed = 0;
@@ -41,8 +39,8 @@ inline int64_t outputs(const Problem& p) { return reference::pixels(p.sizes, p.s
 
 // Elements of the result of the forward function.
 inline int64_t result_elements(const Problem& p) {
-  return outputs(p) * (p.sum ? p.sizes.output_channels
-                             : reference::taps(p.sizes) * p.kernel_values());
+  return outputs(p) *
+         (p.sum ? p.sizes.output_channels : reference::taps(p.sizes) * p.kernel_values());
 }
 
 inline int64_t elements(const Problem& p, int input) {
@@ -70,8 +68,7 @@ inline int32_t type_of(const Problem& p, int input) {
 inline double cost(const Problem& p) {
   const kpac_sizes& s = p.sizes;
   double work = 0;
-  if (p.sum)
-    work += double(s.input_channels) * (s.filter == KPAC_FULL ? s.output_channels : 1);
+  if (p.sum) work += double(s.input_channels) * (s.filter == KPAC_FULL ? s.output_channels : 1);
   if (p.kernel_from_guide()) work += 8 + double(s.guide_channels);
   work *= double(outputs(p)) * reference::taps(s);
   for (int input = 0; input < INPUTS; ++input)
@@ -111,5 +108,3 @@ inline std::string describe(const Problem& p) {
 }
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_PROBLEM_H_

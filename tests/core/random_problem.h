@@ -1,6 +1,5 @@
 // Draws valid problems and their data.
-#ifndef KERAS_PAC_TESTS_RANDOM_PROBLEM_H_
-#define KERAS_PAC_TESTS_RANDOM_PROBLEM_H_
+#pragma once
 
 #include <initializer_list>
 
@@ -179,5 +178,3 @@ inline std::vector<double> draw_values(Random& random, const Problem& p, int inp
 }
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_RANDOM_PROBLEM_H_

@@ -1,7 +1,6 @@
 // The mathematics of custom_ops/core/keras_pac.h in float64, as plainly as it can be written: one
 // loop over all meetings of an output pixel and a tap; gradients scatter. For tests only.
-#ifndef KERAS_PAC_TESTS_REFERENCE_H_
-#define KERAS_PAC_TESTS_REFERENCE_H_
+#pragma once
 
 #include <cstdint>
 #include <vector>
@@ -60,14 +59,13 @@ void for_each_meeting(const kpac_sizes& s, Visit visit) {
       for (int64_t column = 0; column < s.output_size[1]; ++column)
         for (int64_t tap = 0; tap < taps(s); ++tap) {
           const int64_t t[2] = {tap / s.kernel_size[1], tap % s.kernel_size[1]};
-          visit(Meeting{
-              pixel_index(image, s.output_size, row, column), tap,
-              pixel_index(image, s.input_size, input_coordinate(s, 0, row, t[0]),
-                          input_coordinate(s, 1, column, t[1])),
-              pixel_index(image, s.guide_size, guide_coordinate(s, 0, row, t[0]),
-                          guide_coordinate(s, 1, column, t[1])),
-              pixel_index(image, s.guide_size, guide_coordinate(s, 0, row, middle[0]),
-                          guide_coordinate(s, 1, column, middle[1]))});
+          visit(Meeting{pixel_index(image, s.output_size, row, column), tap,
+                        pixel_index(image, s.input_size, input_coordinate(s, 0, row, t[0]),
+                                    input_coordinate(s, 1, column, t[1])),
+                        pixel_index(image, s.guide_size, guide_coordinate(s, 0, row, t[0]),
+                                    guide_coordinate(s, 1, column, t[1])),
+                        pixel_index(image, s.guide_size, guide_coordinate(s, 0, row, middle[0]),
+                                    guide_coordinate(s, 1, column, middle[1]))});
         }
 }
 
@@ -150,9 +148,8 @@ inline Numbers output_mask(const AdaptingKernel& a) {
 }
 
 // Fills guide, center, alpha and exponent of `gradients`; u is dL/dK.
-inline void adapting_kernel_gradient(const kpac_sizes& s, const Inputs& in,
-                                     const AdaptingKernel& a, const Numbers& u,
-                                     Gradients* gradients) {
+inline void adapting_kernel_gradient(const kpac_sizes& s, const Inputs& in, const AdaptingKernel& a,
+                                     const Numbers& u, Gradients* gradients) {
   const int64_t guide_elements = pixels(s, s.guide_size) * s.guide_channels;
   gradients->guide.resize(guide_elements);
   if (in.center) gradients->center.resize(guide_elements);
@@ -189,8 +186,7 @@ inline void adapting_kernel_gradient(const kpac_sizes& s, const Inputs& in,
         if (s.channel_wise && g != v) continue;
         const Number term = Number(2) * difference(s, in, at, g) * ds;
         if (at.guide >= 0) gradients->guide[at.guide * s.guide_channels + g] += term;
-        if (at.center >= 0)
-          center_gradient[at.center * s.guide_channels + g] += Number(-1) * term;
+        if (at.center >= 0) center_gradient[at.center * s.guide_channels + g] += Number(-1) * term;
       }
     }
   });
@@ -205,7 +201,8 @@ struct SumKernel {
   int64_t taps, values;
 
   SumKernel(const kpac_sizes& s, const Inputs& in)
-      : from_guide(!in.adapting_kernel), taps(reference::taps(s)),
+      : from_guide(!in.adapting_kernel),
+        taps(reference::taps(s)),
         values(s.channel_wise ? s.input_channels : 1) {
     if (from_guide) {
       guide_kernel = adapting_kernel(s, in);
@@ -224,8 +221,7 @@ struct SumKernel {
 // W_t[c, o], whatever the filter.
 inline double filter_value(const kpac_sizes& s, const Inputs& in, int64_t tap, int64_t c,
                            int64_t o) {
-  if (s.filter == KPAC_FULL)
-    return in.kernel[(tap * s.input_channels + c) * s.output_channels + o];
+  if (s.filter == KPAC_FULL) return in.kernel[(tap * s.input_channels + c) * s.output_channels + o];
   return c != o ? 0 : s.filter == KPAC_SHARED ? in.kernel[tap] : 1;
 }
 
@@ -289,5 +285,3 @@ inline Gradients windowed_sum_gradient(const kpac_sizes& s, const Inputs& in,
 }
 
 }  // namespace reference
-
-#endif  // KERAS_PAC_TESTS_REFERENCE_H_

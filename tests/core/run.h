@@ -1,6 +1,5 @@
 // Calls the core on a problem, with buffers of exact sizes and a parallel-for of its own.
-#ifndef KERAS_PAC_TESTS_RUN_H_
-#define KERAS_PAC_TESTS_RUN_H_
+#pragma once
 
 #include <atomic>
 #include <map>
@@ -90,7 +89,9 @@ inline void run_parallel(void* context, int64_t count, Part part, void* job) {
 
 inline Pool draw_pool(Random& random) {
   const int64_t order = random.between(0, 9);
-  return {order < 1 ? Order::kThreads : order < 6 ? Order::kOneRange : Order::kBackwards,
+  return {order < 1   ? Order::kThreads
+          : order < 6 ? Order::kOneRange
+                      : Order::kBackwards,
           static_cast<int32_t>(random.pick({1, 2, 4})), random.pick({1, 1, 2, 3, 100})};
 }
 
@@ -103,7 +104,10 @@ struct Results {
 class Core {
  public:
   Core(const Problem& p, const Data& data, Pool pool)
-      : p_(p), data_(data), inputs_(core_inputs(p, data)), pool_(pool),
+      : p_(p),
+        data_(data),
+        inputs_(core_inputs(p, data)),
+        pool_(pool),
         parallel_for_{&pool_, pool.workers, run_parallel} {}
 
   void forward(Results* results) {
@@ -115,8 +119,7 @@ class Core {
              results);
     } else {
       void* mask = nullptr;
-      if (p_.has[VALID_MASK])
-        mask = add(results, "output_mask", p_.sizes.type, outputs(p_)).data();
+      if (p_.has[VALID_MASK]) mask = add(results, "output_mask", p_.sizes.type, outputs(p_)).data();
       finish(kpac_cpu_adapting_kernel(&p_.sizes, &inputs_, result.data(), mask, workspace_.data(),
                                       &parallel_for_, error_, sizeof error_),
              results);
@@ -126,11 +129,10 @@ class Core {
   void backward(Results* results) {
     void* at[INPUTS];
     for (int input = 0; input < INPUTS; ++input)
-      at[input] = !p_.wanted[input]
-                      ? nullptr
-                      : add(results, std::string("gradient of ") + kInputNames[input],
-                            type_of(p_, input), elements(p_, input))
-                            .data();
+      at[input] = !p_.wanted[input] ? nullptr
+                                    : add(results, std::string("gradient of ") + kInputNames[input],
+                                          type_of(p_, input), elements(p_, input))
+                                          .data();
     const kpac_gradients gradients{at[X],     at[ADAPTING_KERNEL], at[GUIDE],  at[CENTER],
                                    at[ALPHA], at[EXPONENT],        at[KERNEL], at[BIAS]};
     if (!prepare(p_.backward(), &gradients, results)) return;
@@ -183,5 +185,3 @@ inline Results run_core(const Problem& p, const Data& data, Pool pool) {
 }
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_RUN_H_

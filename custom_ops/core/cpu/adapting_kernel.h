@@ -69,8 +69,7 @@ int64_t adapting_kernel_gradient(const kpac_sizes& s, const kpac_inputs& in, con
   const Counted<T> counted = counted_of<T>(s, in);
   const Plan plan = make_plan(s, counted.any());
   Arena arena(workspace);
-  const int64_t guide_size =
-      s.batch * s.guide_size[0] * s.guide_size[1] * s.guide_channels;
+  const int64_t guide_size = s.batch * s.guide_size[0] * s.guide_size[1] * s.guide_channels;
   const Accumulator<T> guide_sums(gradients.guide, guide_size, arena);
   const Accumulator<T> center_sums(in.center == nullptr ? nullptr : gradients.center, guide_size,
                                    arena);
@@ -85,8 +84,8 @@ int64_t adapting_kernel_gradient(const kpac_sizes& s, const kpac_inputs& in, con
   }
   if (s.channel_wise) {
     channel_adapting_kernel_gradient<T>(s, in, plan, counted, groups,
-                                        static_cast<const T*>(upstream), guide_sums.sums,
-                                        to_center, exponent_sums, arena, parallel_for, only_count);
+                                        static_cast<const T*>(upstream), guide_sums.sums, to_center,
+                                        exponent_sums, arena, parallel_for, only_count);
   } else {
     std::vector<AdaptingKernelScratch<T>> scratches;
     for (int32_t i = 0; i < parallel_for.workers; ++i) {

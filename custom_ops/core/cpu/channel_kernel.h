@@ -46,9 +46,9 @@ struct ChannelKernel {
     int64_t tap = 0, in_image = 0;
     for (const Tap& row_tap : tile.rows->lattice.taps) {
       for (const Tap& column_tap : tile.columns->lattice.taps) {
-        const int64_t neighbor = offset(
-            tile.image, row_tap.guide + (tile.row + m) * tile.rows->lattice.guide_step,
-            column_tap.guide + (tile.column + p) * tile.columns->lattice.guide_step);
+        const int64_t neighbor =
+            offset(tile.image, row_tap.guide + (tile.row + m) * tile.rows->lattice.guide_step,
+                   column_tap.guide + (tile.column + p) * tile.columns->lattice.guide_step);
         met[tap] = 1;
         if (counted.any()) {
           bool inside;
@@ -130,9 +130,8 @@ template <typename T>
 void channel_adapting_kernel_gradient(const kpac_sizes& s, const kpac_inputs& in, const Plan& plan,
                                       const Counted<T>& counted, const Groups& groups,
                                       const T* upstream, Wide<T>* guide_gradient,
-                                      Wide<T>* center_gradient, double* exponent_sums,
-                                      Arena& arena, const kpac_parallel_for& parallel_for,
-                                      bool only_count) {
+                                      Wide<T>* center_gradient, double* exponent_sums, Arena& arena,
+                                      const kpac_parallel_for& parallel_for, bool only_count) {
   using A = Wide<T>;
   const int64_t channels = s.guide_channels, taps = window_taps(s);
   std::vector<ChannelScratch<T>> scratches;

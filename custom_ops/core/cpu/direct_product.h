@@ -49,11 +49,11 @@ using DirectBlock = void (*)(const DirectTap<A>*, int64_t, int64_t, int64_t, int
 template <typename A>
 void add_direct(const DirectTap<A>* taps, int64_t count, int64_t channels, int64_t first,
                 int64_t last, int64_t x_stride, A* sums, int64_t sums_stride) {
-#define KPAC_ROWS(n) direct_block<A, n < kMaxRows ? n : kMaxRows>
-  static const DirectBlock<A> run[] = {
-      KPAC_ROWS(1), KPAC_ROWS(2),  KPAC_ROWS(3),  KPAC_ROWS(4),  KPAC_ROWS(5),
-      KPAC_ROWS(6), KPAC_ROWS(7),  KPAC_ROWS(8),  KPAC_ROWS(9),  KPAC_ROWS(10),
-      KPAC_ROWS(11), KPAC_ROWS(12), KPAC_ROWS(13), KPAC_ROWS(14)};
+#define KPAC_ROWS(n) direct_block<A, std::min(n, kMaxRows)>
+  static const DirectBlock<A> run[] = {KPAC_ROWS(1),  KPAC_ROWS(2),  KPAC_ROWS(3),  KPAC_ROWS(4),
+                                       KPAC_ROWS(5),  KPAC_ROWS(6),  KPAC_ROWS(7),  KPAC_ROWS(8),
+                                       KPAC_ROWS(9),  KPAC_ROWS(10), KPAC_ROWS(11), KPAC_ROWS(12),
+                                       KPAC_ROWS(13), KPAC_ROWS(14)};
 #undef KPAC_ROWS
   const int64_t rows = last - first, blocks = ceil_divide(rows, kMaxRows);
   for (int64_t block = 0; block < blocks; ++block) {
@@ -76,14 +76,14 @@ void add_direct_row(const Image<A>& x, const Tile& tile, const Filter<A>& filter
                     int64_t sums_stride) {
   int64_t count = 0, x_stride = 0;
   for (const TapBlock& block : filter.blocks[tile.phase]) {
-    for_each_run(x, tile, block.first, block.last, m, [&](int64_t tap, int64_t at, int64_t offset,
-                                                         int64_t first, int64_t last,
-                                                         int64_t step) {
-      x_stride = step;
-      if (first == last) return;
-      const A* panel = filter.forward + block.forward_offset + tap * x.channels * kPanel<A>;
-      scratch.taps[count++] = {{x.pixels + offset, kernel + at, panel}, first, last};
-    });
+    for_each_run(
+        x, tile, block.first, block.last, m,
+        [&](int64_t tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t step) {
+          x_stride = step;
+          if (first == last) return;
+          const A* panel = filter.forward + block.forward_offset + tap * x.channels * kPanel<A>;
+          scratch.taps[count++] = {{x.pixels + offset, kernel + at, panel}, first, last};
+        });
   }
   for_each_part(scratch, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
     add_direct(scratch.met, met, x.channels, start, stop, x_stride, sums, sums_stride);

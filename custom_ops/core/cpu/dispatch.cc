@@ -84,14 +84,14 @@ KPAC_EXPORT int64_t kpac_cpu_workspace(kpac_function function, const kpac_sizes*
   return -1;
 }
 
-KPAC_EXPORT kpac_status kpac_cpu_adapting_kernel(const kpac_sizes* sizes,
-                                                 const kpac_inputs* inputs, void* adapting_kernel,
-                                                 void* output_mask, void* workspace,
-                                                 const kpac_parallel_for* parallel_for,
-                                                 char* error, size_t error_size) {
+KPAC_EXPORT kpac_status kpac_cpu_adapting_kernel(const kpac_sizes* sizes, const kpac_inputs* inputs,
+                                                 void* adapting_kernel, void* output_mask,
+                                                 void* workspace,
+                                                 const kpac_parallel_for* parallel_for, char* error,
+                                                 size_t error_size) {
   return checked(KPAC_ADAPTING_KERNEL, sizes, inputs, error, error_size, [&](const Engine& engine) {
-    engine.adapting_kernel(*sizes, *inputs, adapting_kernel, output_mask, workspace,
-                           *parallel_for, false);
+    engine.adapting_kernel(*sizes, *inputs, adapting_kernel, output_mask, workspace, *parallel_for,
+                           false);
   });
 }
 
@@ -101,8 +101,8 @@ KPAC_EXPORT kpac_status kpac_cpu_adapting_kernel_gradient(
     char* error, size_t error_size) {
   return checked(KPAC_ADAPTING_KERNEL_GRADIENT, sizes, inputs, error, error_size,
                  [&](const Engine& engine) {
-                   engine.adapting_kernel_gradient(*sizes, *inputs, upstream, *gradients,
-                                                   workspace, *parallel_for, false);
+                   engine.adapting_kernel_gradient(*sizes, *inputs, upstream, *gradients, workspace,
+                                                   *parallel_for, false);
                  });
 }
 

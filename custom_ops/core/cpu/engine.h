@@ -15,8 +15,8 @@ struct Engine {
   int64_t (*windowed_sum)(const kpac_sizes&, const kpac_inputs&, void* out, void* workspace,
                           const kpac_parallel_for&, bool only_count);
   int64_t (*windowed_sum_gradient)(const kpac_sizes&, const kpac_inputs&, const void* upstream,
-                                   const kpac_gradients&, void* workspace,
-                                   const kpac_parallel_for&, bool only_count);
+                                   const kpac_gradients&, void* workspace, const kpac_parallel_for&,
+                                   bool only_count);
 };
 
 // For sizes.type.

@@ -29,9 +29,9 @@ struct Guide {
 // What a worker keeps of a tile.
 template <typename A>
 struct GuideScratch {
-  A* planes;            // [channel][packed row][packed column]
-  A* center;            // [channel][row][column]
-  A* planes_gradient;   // the same, where gradients are wanted
+  A* planes;           // [channel][packed row][packed column]
+  A* center;           // [channel][row][column]
+  A* planes_gradient;  // the same, where gradients are wanted
   A* center_gradient;
   int64_t plane;  // elements between channels
 
@@ -157,9 +157,9 @@ inline void add_squares(const A* planes, int64_t plane, const A* center, int64_t
   for (int v = 0; v < vectors; ++v) total[v] = load(sums + v * kLanes<A>);
   for (int64_t c = 0; c < channels; ++c) {
     for (int v = 0; v < vectors; ++v) {
-      const Vector<A> d = difference<A>(load(planes + c * plane + v * kLanes<A>),
-                                        load(center + c * center_plane + v * kLanes<A>),
-                                        asymmetric);
+      const Vector<A> d =
+          difference<A>(load(planes + c * plane + v * kLanes<A>),
+                        load(center + c * center_plane + v * kLanes<A>), asymmetric);
       total[v] += d * d;
     }
   }
@@ -250,8 +250,8 @@ void add_gradient_at(const Tile& tile, const GuideScratch<A>& scratch, const A* 
   const A* weight = weights + m * tile.stride + i;
   for (int64_t row : tile.rows->packing.position) {
     for (int64_t column : tile.columns->packing.position) {
-      const int64_t start = first * scratch.plane +
-                            (row + m) * tile.columns->packing.extent + column + i;
+      const int64_t start =
+          first * scratch.plane + (row + m) * tile.columns->packing.extent + column + i;
 #pragma GCC unroll 16
       for (int c = 0; c < channels; ++c) {
 #pragma GCC unroll 4
@@ -316,17 +316,16 @@ void add_guide_gradient(const Guide<T>& guide, const Tile& tile,
     }
     if (guide_gradient != nullptr) {
       for_each_packed_run(tile, [&](int64_t position, int64_t count, int64_t row, int64_t column) {
-        add_from_planes(guide_gradient + image + channel, guide.height, guide.width,
-                        guide.channels, row, column, step, count, channels,
-                        scratch.planes_gradient + position, scratch.plane);
+        add_from_planes(guide_gradient + image + channel, guide.height, guide.width, guide.channels,
+                        row, column, step, count, channels, scratch.planes_gradient + position,
+                        scratch.plane);
       });
     }
     if (center_gradient != nullptr) {
       for (int64_t m = 0; m < tile.height; ++m) {
         add_from_planes(center_gradient + image + channel, guide.height, guide.width,
-                        guide.channels, tile.center_row(m), tile.center_column(0), step,
-                        tile.width, channels, scratch.center_gradient + m * tile.stride,
-                        tile.plane());
+                        guide.channels, tile.center_row(m), tile.center_column(0), step, tile.width,
+                        channels, scratch.center_gradient + m * tile.stride, tile.plane());
       }
     }
   }

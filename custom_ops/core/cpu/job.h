@@ -103,8 +103,7 @@ Guide<T> guide_of(const kpac_sizes& s, const kpac_inputs& in) {
 
 template <typename T>
 Counted<T> counted_of(const kpac_sizes& s, const kpac_inputs& in) {
-  return {static_cast<const T*>(in.valid_mask), s.input_size[0], s.input_size[1],
-          s.normalize != 0};
+  return {static_cast<const T*>(in.valid_mask), s.input_size[0], s.input_size[1], s.normalize != 0};
 }
 
 inline int64_t output_index(const kpac_sizes& s, const Tile& tile, int64_t m, int64_t p) {

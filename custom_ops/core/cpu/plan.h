@@ -147,8 +147,8 @@ inline Plan make_plan(const kpac_sizes& s, bool input_dilated) {
     for (const auto& rows : phases) {
       for (const auto& columns : plan.columns) {
         plan.largest_taps =
-            std::max(plan.largest_taps, static_cast<int64_t>(rows.lattice.taps.size() *
-                                                             columns.lattice.taps.size()));
+            std::max(plan.largest_taps,
+                     static_cast<int64_t>(rows.lattice.taps.size() * columns.lattice.taps.size()));
         plan.largest_planes =
             std::max(plan.largest_planes, rows.packing.extent * columns.packing.extent);
       }

@@ -156,25 +156,21 @@ void pool_tile(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const T
   for (int64_t m = 0; m < tile.height; ++m) {
     const int64_t output = output_index(s, tile, m, 0);
     int64_t count = 0;
-    for_each_run(x, tile, 0, tile.taps(), m,
-                 [&](int64_t tile_tap, int64_t at, int64_t offset, int64_t first, int64_t last,
-                     int64_t) {
-                   if (first == last) return;
-                   const int64_t tap = window_tap(s, tile, tile_tap);
-                   const int64_t k = tensor == nullptr ? at : output * window + tap * values;
-                   const A weight = weights == nullptr ? A{1} : widen(weights[tap]);
-                   scratch.taps[count++] = {{offset, k, weight}, first, last};
-                 });
+    for_each_run(
+        x, tile, 0, tile.taps(), m,
+        [&](int64_t tile_tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t) {
+          if (first == last) return;
+          const int64_t tap = window_tap(s, tile, tile_tap);
+          const int64_t k = tensor == nullptr ? at : output * window + tap * values;
+          const A weight = weights == nullptr ? A{1} : widen(weights[tap]);
+          scratch.taps[count++] = {{offset, k, weight}, first, last};
+        });
     const auto pool = [&](auto* kernel, int64_t kernel_step) {
       using K = std::remove_const_t<std::remove_pointer_t<decltype(kernel)>>;
-      const PoolRow<T, K> row = {x.pixels,
-                                 kernel,
-                                 bias,
-                                 y + output * x.channels,
-                                 x.channels,
-                                 columns.input_step * x.channels,
-                                 kernel_step,
-                                 columns.step * x.channels};
+      const PoolRow<T, K> row = {x.pixels,    kernel,
+                                 bias,        y + output * x.channels,
+                                 x.channels,  columns.input_step * x.channels,
+                                 kernel_step, columns.step * x.channels};
       for_each_part(scratch, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
         pool_channels<kLanes<A>, channel_wise>(row, scratch.met, met, start, stop);
       });
@@ -192,8 +188,8 @@ void pool_tile(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const T
 template <typename T>
 void pool_tile_back(const kpac_sizes& s, const Image<T>& x, const Tile& tile,
                     const PoolingKernel<T>& kernel, const T* weights, const T* upstream,
-                    Wide<T>* x_gradient, T* k_tensor, Wide<T>* k_planes,
-                    Wide<T>* weights_gradient, Wide<T>* bias_gradient, Wide<T>* u) {
+                    Wide<T>* x_gradient, T* k_tensor, Wide<T>* k_planes, Wide<T>* weights_gradient,
+                    Wide<T>* bias_gradient, Wide<T>* u) {
   using A = Wide<T>;
   const int64_t channels = x.channels, taps = window_taps(s);
   for_each_window(

@@ -115,20 +115,21 @@ void for_each_part(const RowScratch<Tap>& scratch, int64_t count, int64_t width,
 template <typename T>
 void modulated_patches(const Image<T>& x, const Tile& tile, const TapBlock& block, int64_t m,
                        const Wide<T>* kernel, Wide<T>* patches, int64_t stride) {
-  for_each_run(x, tile, block.first, block.last, m, [&](int64_t tap, int64_t at, int64_t offset,
-                                                       int64_t first, int64_t last,
-                                                       int64_t step) {
-    Wide<T>* to = patches + tap * x.channels;
-    for (int64_t p = 0; p < first; ++p) std::fill_n(to + p * stride, x.channels, Wide<T>{0});
-    with_vectors<Wide<T>>(x.channels, [&](auto vectors) {
-      for (int64_t p = first; p < last; ++p) {
-        scale<vectors>(x.pixels + offset + p * step, kernel[at + p], x.channels, to + p * stride);
-      }
-    });
-    for (int64_t p = last; p < tile.width; ++p) {
-      std::fill_n(to + p * stride, x.channels, Wide<T>{0});
-    }
-  });
+  for_each_run(
+      x, tile, block.first, block.last, m,
+      [&](int64_t tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t step) {
+        Wide<T>* to = patches + tap * x.channels;
+        for (int64_t p = 0; p < first; ++p) std::fill_n(to + p * stride, x.channels, Wide<T>{0});
+        with_vectors<Wide<T>>(x.channels, [&](auto vectors) {
+          for (int64_t p = first; p < last; ++p) {
+            scale<vectors>(x.pixels + offset + p * step, kernel[at + p], x.channels,
+                           to + p * stride);
+          }
+        });
+        for (int64_t p = last; p < tile.width; ++p) {
+          std::fill_n(to + p * stride, x.channels, Wide<T>{0});
+        }
+      });
 }
 
 // For one output and tap, with `product` = W u on entry: returns <x, product>, adds k product to
@@ -162,32 +163,32 @@ void pass_row_back(const Image<T>& x, const Tile& tile, const TapBlock& block, i
                    const Wide<T>* kernel, Wide<T>* x_gradient, Wide<T>* kernel_gradient,
                    Wide<T>* products, int64_t stride, Wide<T>* row, Wide<T>* dropped) {
   using A = Wide<T>;
-  for_each_run(x, tile, block.first, block.last, m, [&](int64_t tap, int64_t at, int64_t offset,
-                                                       int64_t first, int64_t last,
-                                                       int64_t step) {
-    A* product = products + tap * x.channels;
-    const auto nothing = [&](int64_t p) {
-      std::fill_n(product + p * stride, x.channels, A{0});
-      kernel_gradient[at + p] = 0;
-    };
-    for (int64_t p = 0; p < first; ++p) nothing(p);
-    with_vectors<A>(x.channels, [&](auto vectors) {
-      for (int64_t p = first; p < last; ++p) {
-        const int64_t pixel_offset = offset + p * step;
-        const A* pixel;
-        if constexpr (std::is_same<T, A>::value) {
-          pixel = x.pixels + pixel_offset;
-        } else {
-          scale<0>(x.pixels + pixel_offset, A{1}, x.channels, row);
-          pixel = row;
-        }
-        kernel_gradient[at + p] = pass_back<vectors>(
-            pixel, kernel[at + p], x.channels,
-            x_gradient == nullptr ? dropped : x_gradient + pixel_offset, product + p * stride);
-      }
-    });
-    for (int64_t p = last; p < tile.width; ++p) nothing(p);
-  });
+  for_each_run(
+      x, tile, block.first, block.last, m,
+      [&](int64_t tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t step) {
+        A* product = products + tap * x.channels;
+        const auto nothing = [&](int64_t p) {
+          std::fill_n(product + p * stride, x.channels, A{0});
+          kernel_gradient[at + p] = 0;
+        };
+        for (int64_t p = 0; p < first; ++p) nothing(p);
+        with_vectors<A>(x.channels, [&](auto vectors) {
+          for (int64_t p = first; p < last; ++p) {
+            const int64_t pixel_offset = offset + p * step;
+            const A* pixel;
+            if constexpr (std::is_same<T, A>::value) {
+              pixel = x.pixels + pixel_offset;
+            } else {
+              scale<0>(x.pixels + pixel_offset, A{1}, x.channels, row);
+              pixel = row;
+            }
+            kernel_gradient[at + p] = pass_back<vectors>(
+                pixel, kernel[at + p], x.channels,
+                x_gradient == nullptr ? dropped : x_gradient + pixel_offset, product + p * stride);
+          }
+        });
+        for (int64_t p = last; p < tile.width; ++p) nothing(p);
+      });
 }
 
 // Of the patches of one output, in one block of taps.
@@ -280,8 +281,7 @@ void pack_filter(const Plan& plan, int64_t kernel_columns, const T* kernel,
   }
   if (filter.back != nullptr) std::fill(filter.back, filter.back + filter.back_size, A{0});
   for_each_filter_row(
-      plan, kernel_columns, filter,
-      [&](const TapBlock& block, int64_t row, int64_t whole_row) {
+      plan, kernel_columns, filter, [&](const TapBlock& block, int64_t row, int64_t whole_row) {
         const T* from = kernel + whole_row * filter.filters;
         if (filter.forward != nullptr) {
           A* to = filter.forward + block.forward_offset + row * panel;
@@ -290,8 +290,8 @@ void pack_filter(const Plan& plan, int64_t kernel_columns, const T* kernel,
           }
         }
         if (filter.back != nullptr) {
-          A* to = filter.back + block.back_offset + row / panel * filter.filters * panel +
-                  row % panel;
+          A* to =
+              filter.back + block.back_offset + row / panel * filter.filters * panel + row % panel;
           for (int64_t o = 0; o < filter.filters; ++o) to[o * panel] = widen(from[o]);
         }
       });

@@ -150,8 +150,8 @@ int64_t windowed_sum_gradient(const kpac_sizes& s, const kpac_inputs& in, const 
   const Accumulator<T> center_sums(in.center != nullptr ? gradients.center : nullptr, guide_size,
                                    arena);
   A* to_center = in.center == nullptr ? guide_sums.sums : center_sums.sums;
-  const bool wants_guide = guided && (gradients.guide || gradients.center || gradients.alpha ||
-                                      gradients.exponent);
+  const bool wants_guide =
+      guided && (gradients.guide || gradients.center || gradients.alpha || gradients.exponent);
   const bool wants_k = wants_guide || (!guided && gradients.adapting_kernel);
   const bool wants_w = s.filter != KPAC_POOLING && gradients.kernel;
 
@@ -219,9 +219,8 @@ int64_t windowed_sum_gradient(const kpac_sizes& s, const kpac_inputs& in, const 
     if (full) {
       filter_tile_back(tile, scratch, sums);
     } else {
-      pool_tile_back(s, x, tile, {source.given, scratch.kernel},
-                     static_cast<const T*>(in.kernel), static_cast<const T*>(upstream),
-                     x_sums.sums,
+      pool_tile_back(s, x, tile, {source.given, scratch.kernel}, static_cast<const T*>(in.kernel),
+                     static_cast<const T*>(upstream), x_sums.sums,
                      s.channel_wise ? static_cast<T*>(gradients.adapting_kernel) : nullptr,
                      scratch.kernel_gradient, wants_w ? sums : nullptr, sums + bias_at,
                      scratch.row);
@@ -276,11 +275,10 @@ int64_t windowed_sum_gradient(const kpac_sizes& s, const kpac_inputs& in, const 
   }
   if (wants_w && full && groups.strips > 0) {
     std::vector<std::pair<int64_t, int64_t>> rows;  // (in the sums, in the filter)
-    for_each_filter_row(plan, s.kernel_size[1], filter,
-                        [&](const TapBlock& block, int64_t row, int64_t whole_row) {
-                          rows.emplace_back(block.gradient_offset + row * filter.gradient_stride,
-                                            whole_row);
-                        });
+    for_each_filter_row(
+        plan, s.kernel_size[1], filter, [&](const TapBlock& block, int64_t row, int64_t whole_row) {
+          rows.emplace_back(block.gradient_offset + row * filter.gradient_stride, whole_row);
+        });
     run_parallel(parallel_for, static_cast<int64_t>(rows.size()), [&](int64_t i, int32_t) {
       add_sums(rows[i].first, s.output_channels, to_kernel + rows[i].second * s.output_channels);
     });

@@ -56,11 +56,11 @@ void adapting_kernel_gradient(Stream stream, const kpac_sizes& s, const kpac_inp
   }
 }
 
-#define KPAC_INSTANCE(T)                                                                          \
-  template void adapting_kernel<T>(Stream, const kpac_sizes&, const kpac_inputs&, T*, T*);        \
-  template void store_kernel<T>(Stream, const kpac_sizes&, const kpac_inputs&, Wide<T>*);         \
-  template void adapting_kernel_gradient<T>(Stream, const kpac_sizes&, const kpac_inputs&,        \
-                                            Values<T>, bool, const Wide<T>*,                      \
+#define KPAC_INSTANCE(T)                                                                   \
+  template void adapting_kernel<T>(Stream, const kpac_sizes&, const kpac_inputs&, T*, T*); \
+  template void store_kernel<T>(Stream, const kpac_sizes&, const kpac_inputs&, Wide<T>*);  \
+  template void adapting_kernel_gradient<T>(Stream, const kpac_sizes&, const kpac_inputs&, \
+                                            Values<T>, bool, const Wide<T>*,               \
                                             const kpac_gradients&, Workspace&);
 KPAC_FOR_TYPES(KPAC_INSTANCE)
 

@@ -1,19 +1,18 @@
-/* Full filters: the sum and its gradients of x and K as products of tiles.
- *
- * A block has 128 pixels p of one phase (see Phases) and N columns. For every tap t that this phase
- * meets something with, and for `kDepth` channels d at a time, it gathers rows
- *
- *                     p               row of a, from source q(p, t)     b           c
- *   kForward          output pixel i  K_it x_j(i,t)[d]                  W_t[d, o]   y_i[o]
- *   kInputGradient    input pixel j   K_it u_i[d]  where j(i, t) = j    W_t[c, d]   dx_j[c]
- *   kKernelGradient   output pixel i  u_i[d], one tap a block           W_t[c, d]   W_t u_i, of which
- *                                                          dK_it = <x_j(i,t), that> is taken at once
- *
- * K is looked up, or computed from the guide, once for each pixel and tap of a block, 8 taps at a
- * time. Two buffers: while one is multiplied the next is filled.
- */
-#ifndef KERAS_PAC_CUDA_GATHER_PRODUCT_H_
-#define KERAS_PAC_CUDA_GATHER_PRODUCT_H_
+// Full filters: the sum and its gradients of x and K as products of tiles.
+//
+// A block has 128 pixels p of one phase (see Phases) and N columns. For every tap t that this phase
+// meets something with, and for `kDepth` channels d at a time, it gathers rows
+//
+//                     p               row of a, from source q(p, t)     b           c
+//   kForward          output pixel i  K_it x_j(i,t)[d]                  W_t[d, o]   y_i[o]
+//   kInputGradient    input pixel j   K_it u_i[d]  where j(i, t) = j    W_t[c, d]   dx_j[c]
+//   kKernelGradient   output pixel i  u_i[d], one tap a block           W_t[c, d]   W_t u_i
+//
+// and from the last of these takes dK_it = <x_j(i,t), W_t u_i> at once.
+//
+// K is looked up, or computed from the guide, once for each pixel and tap of a block, 8 taps at a
+// time. Two buffers: while one is multiplied the next is filled.
+#pragma once
 
 #include "simple_sum.cuh"
 #include "tile.cuh"
@@ -33,10 +32,10 @@ struct GatherProduct {
   static constexpr int kBQuads = N * kDepth / 4 / kThreads;
 
   Sum<T> sum;
-  T* out;     /* y (P, O) or dx (N, H, W, C) */
-  W* partial; /* (column tiles, P, T): terms of dK */
+  T* out;      // y (P, O) or dx (N, H, W, C)
+  W* partial;  // (column tiles, P, T): terms of dK
   Phases phases;
-  const T* source; /* x or upstream, (pixels, depth) */
+  const T* source;  // x or upstream, (pixels, depth)
   int64_t depth, columns, chunks, row_tiles, column_tiles;
   bool source_aligned, kernel_aligned;
 
@@ -67,7 +66,7 @@ struct GatherProduct {
       struct {
         typename Tile::Operands operands[2];
         W factor[kTaps][kRows];
-        int64_t met[kTaps][kRows]; /* q(p, t), or -1 */
+        int64_t met[kTaps][kRows];  // q(p, t), or -1
       };
       alignas(32) W c[kRows * Tile::kC];
     };
@@ -78,7 +77,7 @@ struct GatherProduct {
   };
   struct Registers {
     typename Tile::Accumulator acc;
-    int64_t tap, chunk; /* of the next fetch; the same in all threads */
+    int64_t tap, chunk;  // of the next fetch; the same in all threads
   };
 
   KPAC_HD ActiveTaps active(int axis, int64_t phase) const {
@@ -91,7 +90,7 @@ struct GatherProduct {
                        s.input_dilation[axis], s.kernel_size[axis]);
   }
 
-  /* Only tap t of those that are active */
+  // Only tap t of those that are active
   static KPAC_HD ActiveTaps only(const ActiveTaps& active, int64_t t) {
     int64_t past = t - active.first;
     bool is_one = active.count > 0 && past >= 0 && past % active.period == 0;
@@ -128,7 +127,7 @@ struct GatherProduct {
     Tile::clear(thread, r.acc);
   }
 
-  /* A round fetches one step and multiplies the one before. */
+  // A round fetches one step and multiplies the one before.
   KPAC_HD int64_t rounds(const Shared& shared) const {
     return shared.steps == 0 ? 0 : shared.steps + 1;
   }
@@ -170,9 +169,9 @@ struct GatherProduct {
   KPAC_HD Quad<T> fetch_a(int e, const Shared& shared, const Registers& r) const {
     int row = e / (kDepth / 4), slot = static_cast<int>(r.tap % kTaps);
     int64_t met = shared.met[slot][row];
-    Quad<T> quad = load_quad(source + (met < 0 ? 0 : met) * depth,
-                             r.chunk * kDepth + e % (kDepth / 4) * 4, met < 0 ? 0 : depth,
-                             source_aligned);
+    Quad<T> quad =
+        load_quad(source + (met < 0 ? 0 : met) * depth, r.chunk * kDepth + e % (kDepth / 4) * 4,
+                  met < 0 ? 0 : depth, source_aligned);
     if (Mode != kKernelGradient) {
       W factor = shared.factor[slot][row];
 #pragma unroll
@@ -272,4 +271,3 @@ struct GatherProduct {
 
 }  // namespace cuda
 }  // namespace kpac
-#endif

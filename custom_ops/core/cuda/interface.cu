@@ -1,4 +1,4 @@
-/* The kpac_cuda_* functions of keras_pac.h. */
+// The kpac_cuda_* functions of keras_pac.h.
 #include <cstdio>
 
 #include "functions.cuh"
@@ -51,29 +51,25 @@ void windowed_sum_gradient(Stream stream, const kpac_sizes& s, const kpac_inputs
   if (to_guide) {
     W* dk = workspace.take<W>(pairs);
     sum_kernel_gradient<T>(stream, sum, nullptr, dk, workspace);
-    /* The mask and normalize belong to K that is given, so plain K goes on here. */
+    // The mask and normalize belong to K that is given, so plain K goes on here.
     adapting_kernel_gradient<T>(stream, s, in, {nullptr, dk}, true, kernel, g, workspace);
   } else if (g.adapting_kernel) {
     sum_kernel_gradient<T>(stream, sum, static_cast<T*>(g.adapting_kernel), nullptr, workspace);
   }
 }
 
-/* f(T()) with the storage type of `s`. */
+// f(T()) with the storage type of `s`.
 template <typename F>
 void with_type(const kpac_sizes& s, F f) {
   switch (s.type) {
-    case KPAC_FLOAT16:
-      return f(__half());
-    case KPAC_BFLOAT16:
-      return f(__nv_bfloat16());
-    case KPAC_FLOAT32:
-      return f(float());
-    default:
-      return f(double());
+    case KPAC_FLOAT16: return f(__half());
+    case KPAC_BFLOAT16: return f(__nv_bfloat16());
+    case KPAC_FLOAT32: return f(float());
+    default: return f(double());
   }
 }
 
-/* One gradient function; `workspace` says whether to launch or to measure. */
+// One gradient function; `workspace` says whether to launch or to measure.
 void gradient(kpac_function function, Stream stream, const kpac_sizes& s, const kpac_inputs& in,
               const void* upstream, const kpac_gradients& g, Workspace& workspace) {
   with_type(s, [&](auto zero) {
@@ -81,8 +77,8 @@ void gradient(kpac_function function, Stream stream, const kpac_sizes& s, const 
     if (function == KPAC_WINDOWED_SUM_GRADIENT) {
       windowed_sum_gradient<T>(stream, s, in, upstream, g, workspace);
     } else {
-      adapting_kernel_gradient<T>(stream, s, in, {static_cast<const T*>(upstream), nullptr},
-                                  false, nullptr, g, workspace);
+      adapting_kernel_gradient<T>(stream, s, in, {static_cast<const T*>(upstream), nullptr}, false,
+                                  nullptr, g, workspace);
     }
   });
 }
@@ -167,6 +163,6 @@ KPAC_EXPORT kpac_status kpac_cuda_windowed_sum_gradient(
 }
 
 #ifdef KPAC_EMULATE
-/* The order that the emulation runs threads and blocks in. */
+// The order that the emulation runs threads and blocks in.
 KPAC_EXPORT void kpac_emulate_descending(int descending) { emulate_descending = descending != 0; }
 #endif

@@ -1,16 +1,14 @@
-/* Two ways to run a body, and the same two emulated on a CPU.
- *
- *   for_each    body(index) for index = 0 ... count - 1
- *   run_blocks  a block of threads with shared memory; the body is cut into phases between barriers:
- *
- *     begin; before every round: prepare, if it is wanted; advance; ...; spill; finish
- *
- * With KPAC_EMULATE the launches become host loops: all threads of a phase run one after another, in
- * ascending or descending order (a race within a phase shows as a difference between the two).
- * Grids are one-dimensional and strided, so no count is too large for one.
- */
-#ifndef KERAS_PAC_CUDA_LAUNCH_H_
-#define KERAS_PAC_CUDA_LAUNCH_H_
+// Two ways to run a body, and the same two emulated on a CPU.
+//
+//   for_each    body(index) for index = 0 ... count - 1
+//   run_blocks  blocks of threads with shared memory; the body is cut into phases between barriers:
+//
+//     begin; before every round: prepare, if it is wanted; advance; ...; spill; finish
+//
+// With KPAC_EMULATE the launches become host loops: all threads of a phase run one after another,
+// in ascending or descending order (a race within a phase shows as a difference between the two).
+// Grids are one-dimensional and strided, so no count is too large for one.
+#pragma once
 
 #include "types.cuh"
 
@@ -74,8 +72,8 @@ __global__ void for_each_kernel(int64_t count, const Body body) {
 }
 
 template <typename Body>
-__global__ void __launch_bounds__(Body::kThreads) run_blocks_kernel(int64_t blocks,
-                                                                    const Body body) {
+__global__ void __launch_bounds__(Body::kThreads)
+    run_blocks_kernel(int64_t blocks, const Body body) {
   __shared__ typename Body::Shared shared;
   int thread = threadIdx.x;
   for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {
@@ -118,8 +116,8 @@ void run_blocks(Stream stream, int64_t blocks, const Body& body) {
 
 #endif
 
-/* Cuts the caller's workspace into arrays. While `measuring`, it only adds up their bytes: then
- * nothing may be launched. */
+// Cuts the caller's workspace into arrays. While `measuring`, it only adds up their bytes: then
+// nothing may be launched.
 struct Workspace {
   char* memory;
   bool measuring;
@@ -135,4 +133,3 @@ struct Workspace {
 
 }  // namespace cuda
 }  // namespace kpac
-#endif

@@ -1,6 +1,5 @@
-/* Sums over the rows of a matrix in an order that depends on its size alone: stages of 64 rows. */
-#ifndef KERAS_PAC_CUDA_REDUCE_H_
-#define KERAS_PAC_CUDA_REDUCE_H_
+// Sums over the rows of a matrix in an order that depends on its size alone: stages of 64 rows.
+#pragma once
 
 #include "launch.cuh"
 
@@ -9,11 +8,11 @@ namespace cuda {
 
 constexpr int64_t kStage = 64;
 
-/* out[r, c] = sum of in[q, c] over q = 64 r ... 64 r + 63 */
+// out[r, c] = sum of in[q, c] over q = 64 r ... 64 r + 63
 template <typename In, typename Out>
 struct SumStage {
-  const In* in; /* (rows, columns) */
-  Out* out;     /* (ceil(rows / 64) or 1, columns) */
+  const In* in;  // (rows, columns)
+  Out* out;      // (ceil(rows / 64) or 1, columns)
   int64_t rows, columns;
 
   KPAC_HD void operator()(int64_t index) const {
@@ -27,7 +26,7 @@ struct SumStage {
   }
 };
 
-/* out (columns) = sum of in (rows, columns); zero if there are no rows. */
+// out (columns) = sum of in (rows, columns); zero if there are no rows.
 template <typename In, typename Out>
 void sum_rows(Stream stream, Workspace& workspace, const In* in, int64_t rows, int64_t columns,
               Out* out) {
@@ -46,4 +45,3 @@ void sum_rows(Stream stream, Workspace& workspace, const In* in, int64_t rows, i
 
 }  // namespace cuda
 }  // namespace kpac
-#endif

@@ -1,33 +1,29 @@
-/* Windowed sums for every filter and type, an element of a result at a time: pooling and shared
- * filters, and full filters in float64. The other full filters go through products of tiles.
- *
- * P = N * OH * OW output pixels i; the rest as in keras_pac.h.
- */
-#ifndef KERAS_PAC_CUDA_SIMPLE_SUM_H_
-#define KERAS_PAC_CUDA_SIMPLE_SUM_H_
+// Windowed sums for every filter and type, an element of a result at a time: pooling and shared
+// filters, and full filters in float64. The other full filters go through products of tiles.
+//
+// P = N * OH * OW output pixels i; the rest as in keras_pac.h.
+#pragma once
 
 #include "adapting.cuh"
 
 namespace kpac {
 namespace cuda {
 
-/* What all windowed sums and their gradients read. */
+// What all windowed sums and their gradients read.
 template <typename T>
 struct Sum {
   using W = Wide<T>;
   kpac_sizes s;
-  const T* x;            /* (N, H, W, C) */
-  const T* upstream;     /* (N, OH, OW, O), or NULL */
-  const T* kernel;       /* (T, C, O), (T,) or NULL */
-  const T* bias;         /* (O,), or NULL */
-  Values<T> k;           /* (P, T), or (P, T, C) if channel_wise; unless K is computed on the way */
+  const T* x;         // (N, H, W, C)
+  const T* upstream;  // (N, OH, OW, O), or NULL
+  const T* kernel;    // (T, C, O), (T,) or NULL
+  const T* bias;      // (O,), or NULL
+  Values<T> k;        // (P, T), or (P, T, C) if channel_wise; unless K is computed on the way
   Features<T> features;
 
   KPAC_HD bool full() const { return s.filter == KPAC_FULL; }
-  KPAC_HD W filter(int64_t t) const {
-    return s.filter == KPAC_SHARED ? widen(kernel[t]) : W(1);
-  }
-  /* K_it[c] that is stored */
+  KPAC_HD W filter(int64_t t) const { return s.filter == KPAC_SHARED ? widen(kernel[t]) : W(1); }
+  // K_it[c] that is stored
   KPAC_HD W stored(int64_t i, int64_t t, int64_t c) const {
     int64_t pair = i * taps(s) + t;
     return s.channel_wise ? k[pair * s.input_channels + c] : k[pair];
@@ -35,14 +31,14 @@ struct Sum {
   KPAC_HD bool computes_kernel() const { return k.given == nullptr && k.stored == nullptr; }
 };
 
-/* y. A block has 16 pixels and 64 channels; K is looked up or computed once for each pixel and tap
- * of it, 8 taps at a time. */
+// y. A block has 16 pixels and 64 channels; K is looked up or computed once for each pixel and tap
+// of it, 8 taps at a time.
 template <typename T>
 struct SimpleSum {
   using W = Wide<T>;
   static constexpr int kThreads = 256, kPixels = 16, kLanes = 16, kEach = 4, kTaps = 8;
   Sum<T> sum;
-  T* y; /* (P, O) */
+  T* y;  // (P, O)
   int64_t tiles;
 
   static SimpleSum of(const Sum<T>& sum, T* y) {
@@ -81,8 +77,8 @@ struct SimpleSum {
       source = input_met(sum.s, pixel, tap);
       if (source >= 0 && !sum.s.channel_wise) {
         shared.factor[slot][row] =
-            sum.filter(t) * (sum.computes_kernel() ? sum.features.kernel(pixel, tap, 0)
-                                                   : sum.stored(i, t, 0));
+            sum.filter(t) *
+            (sum.computes_kernel() ? sum.features.kernel(pixel, tap, 0) : sum.stored(i, t, 0));
       }
     }
     shared.source[slot][row] = source;
@@ -102,8 +98,8 @@ struct SimpleSum {
           const T* filter = sum.kernel + t * s.input_channels * s.output_channels + o;
           W product = 0;
           for (int64_t c = 0; c < s.input_channels; ++c) {
-            product += widen(sum.x[j * s.input_channels + c]) *
-                       widen(filter[c * s.output_channels]);
+            product +=
+                widen(sum.x[j * s.input_channels + c]) * widen(filter[c * s.output_channels]);
           }
           r.sum[e] += shared.factor[slot][row] * product;
         } else {
@@ -128,11 +124,11 @@ struct SimpleSum {
   }
 };
 
-/* dx; index: (N, H, W, C). */
+// dx; index: (N, H, W, C).
 template <typename T>
 struct SimpleInputGradient {
   Sum<T> sum;
-  T* out; /* (N, H, W, C) */
+  T* out;  // (N, H, W, C)
 
   KPAC_HD void operator()(int64_t index) const {
     using W = Wide<T>;
@@ -158,11 +154,11 @@ struct SimpleInputGradient {
   }
 };
 
-/* dK; index: (P, T), or (P, T, C) if channel_wise. */
+// dK; index: (P, T), or (P, T, C) if channel_wise.
 template <typename T, typename Out>
 struct SimpleKernelGradient {
   Sum<T> sum;
-  Out* out; /* (P, T) or (P, T, C) */
+  Out* out;  // (P, T) or (P, T, C)
 
   KPAC_HD void operator()(int64_t index) const {
     using W = Wide<T>;
@@ -189,12 +185,12 @@ struct SimpleKernelGradient {
   }
 };
 
-/* Terms of dw or dW of `length` output pixels; index: (ceil(P / length), filter). */
+// Terms of dw or dW of `length` output pixels; index: (ceil(P / length), filter).
 template <typename T>
 struct SimpleFilterGradient {
   using W = Wide<T>;
   Sum<T> sum;
-  W* out;         /* (ceil(P / length), T) or (ceil(P / length), T, C, O) */
+  W* out;  // (ceil(P / length), T) or (ceil(P / length), T, C, O)
   int64_t length;
 
   KPAC_HD void operator()(int64_t index) const {
@@ -229,4 +225,3 @@ struct SimpleFilterGradient {
 
 }  // namespace cuda
 }  // namespace kpac
-#endif

@@ -28,7 +28,7 @@ void sum_filter_gradient(Stream stream, const Sum<T>& sum, T* kernel, Workspace&
   const kpac_sizes& s = sum.s;
   int64_t each = sum.full() ? s.input_channels * s.output_channels : 1;
   int64_t elements = taps(s) * each;
-  /* About a million sums, of 64 pixels or more. */
+  // About a million sums, of 64 pixels or more.
   int64_t length = ceil_divide(output_pixels(s), ceil_divide(int64_t{1} << 20, elements));
   if (length < 64) length = 64;
   int64_t chunks = ceil_divide(output_pixels(s), length);

@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-BUILD_OP = $(BIN)/python custom_ops/build.py
+BUILD_OP = $(BIN)/python -m custom_ops.build
 CXX_SOURCES = $(shell find custom_ops tests -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh')
 
 .PHONY: demo op test test-slow bench lint clean

@@ -165,6 +165,9 @@ typedef enum {
   KPAC_CUDA_ERROR
 } kpac_status;
 
+// In a library that hides all other names.
+#pragma GCC visibility push(default)
+
 // Checks the function, its sizes and options, and which inputs are there: all that it relies on but
 // the outputs and the extent of the memory behind the pointers.
 kpac_status kpac_check(const kpac_call* call, char* error, size_t error_size);
@@ -185,6 +188,8 @@ const char* kpac_cpu_instructions(void);
 int64_t kpac_cuda_workspace(const kpac_call* call);
 kpac_status kpac_cuda_run(const kpac_call* call, void* workspace, void* stream, char* error,
                           size_t error_size);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -6,8 +6,7 @@
 #include "lattice.h"
 #include "vector.h"
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 // Rows of C held in registers: with two vectors of columns they fill the register file.
 #if defined(__AVX512F__)
@@ -106,5 +105,4 @@ int64_t panels_size(int64_t depth, int64_t columns) {
   return round_up(columns, kPanel<A>) * depth;
 }
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

@@ -11,8 +11,7 @@
 #include "types.h"
 #include "vector.h"
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 constexpr int64_t kTileRows = 8, kTileColumns = 64;
 constexpr int64_t kPlanePadding = kVectorBytes / 4;
@@ -202,5 +201,4 @@ class Arena {
   int64_t used_ = 0;
 };
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

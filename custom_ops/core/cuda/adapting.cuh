@@ -6,8 +6,7 @@
 
 #include "geometry.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 // An array of T that was given, or else one of W in the workspace.
 template <typename T>
@@ -64,21 +63,23 @@ struct Features {
   }
 
   // k of a distance
-  KPAC_HD W kernel(W distance, int64_t v) const {
+  KPAC_HD W similarity(W distance, int64_t v) const {
     using std::exp;
     using std::pow;
-    if (s.kind == KPAC_GAUSSIAN) return exp(distance * W(-0.5));
-    return alpha[v] + pow(distance + W(1e-4), exponent[v] / 2);
+    if (s.kernel_type == KPAC_GAUSSIAN) return exp(distance * W(-0.5));
+    return alpha[v] + pow(distance + W(KPAC_INVERSE_EPSILON), exponent[v] / 2);
   }
 
-  KPAC_HD W kernel(Pixel i, Tap t, int64_t v) const {
-    return kernel(distance(guide_met(s, i, t), center_met(s, i), v), v);
+  KPAC_HD W similarity(Pixel i, Tap t, int64_t v) const {
+    return similarity(distance(guide_met(s, i, t), center_met(s, i), v), v);
   }
 };
 
 template <typename T>
-Features<T> features_of(const kpac_sizes& s, const kpac_inputs& in) {
+Features<T> features_of(const kpac_call& call) {
   using W = Wide<T>;
+  const kpac_sizes& s = call.sizes;
+  const kpac_inputs& in = call.inputs;
   const T* guide = static_cast<const T*>(in.guide);
   const T* center = in.center != nullptr ? static_cast<const T*>(in.center) : guide;
   return {s,
@@ -113,7 +114,7 @@ struct Divisor {
       W m = mask(i, tap_at(t, s), &in_image);
       in_image_taps += in_image ? 1 : 0;
       if (s.normalize && m != 0) {
-        m *= features.kernel(i, tap_at(t, s), v);
+        m *= features.similarity(i, tap_at(t, s), v);
         if (upstream != nullptr) *dot += m * (*upstream)[first + t * features.values()];
       }
       sum += m;
@@ -124,7 +125,7 @@ struct Divisor {
 
 // K_it = k_it; index: (N, OH, OW, T, V).
 template <typename T, typename Out>
-struct PlainKernel {
+struct PlainAdapting {
   Features<T> features;
   Out* out;  // (N, OH, OW, T, V)
 
@@ -133,14 +134,14 @@ struct PlainKernel {
     int64_t pair = divide(index, features.values());
     int64_t i = divide(pair, taps(s));
     out[index] =
-        narrow<Out>(features.kernel(pixel_at(i, s.output_size), tap_at(pair - i * taps(s), s),
-                                    index - pair * features.values()));
+        narrow<Out>(features.similarity(pixel_at(i, s.output_size), tap_at(pair - i * taps(s), s),
+                                        index - pair * features.values()));
   }
 };
 
 // K_it = m_it k_it / D_i; index: (N, OH, OW, V).
 template <typename T>
-struct DividedKernel {
+struct DividedAdapting {
   Divisor<T> divisor;
   T* out;  // (N, OH, OW, T, V)
 
@@ -155,7 +156,7 @@ struct DividedKernel {
     for (int64_t t = 0; t < taps(s); ++t) {
       bool in_image;
       W m = divisor.mask(i, tap_at(t, s), &in_image);
-      W k = m == 0 || total == 0 ? W(0) : m * features.kernel(i, tap_at(t, s), v) / total;
+      W k = m == 0 || total == 0 ? W(0) : m * features.similarity(i, tap_at(t, s), v) / total;
       out[(pixel * taps(s) + t) * features.values() + v] = narrow<T>(k);
     }
   }
@@ -215,10 +216,10 @@ struct DistanceGradient {
       }
       W r = features.distance(guide_met(s, i, tap_at(t, s)), c, v);
       W gradient;
-      if (s.kind == KPAC_GAUSSIAN) {
-        gradient = u * features.kernel(r, v) * W(-0.5);
+      if (s.kernel_type == KPAC_GAUSSIAN) {
+        gradient = u * features.similarity(r, v) * W(-0.5);
       } else {
-        r += W(1e-4);
+        r += W(KPAC_INVERSE_EPSILON);
         W half = features.exponent[v] / 2, power = pow(r, half);
         gradient = u * half * pow(r, half - 1);
         sum_alpha += u;
@@ -231,13 +232,15 @@ struct DistanceGradient {
   }
 };
 
-// ds_it of a Gaussian kernel that is in the workspace already; index: (N, OH, OW, T).
+// ds_it where the Gaussian K_it = k_it is in the workspace already; index: (N, OH, OW, T).
 template <typename T>
 struct GaussianDistanceGradient {
-  const Wide<T>* kernel;  // (N, OH, OW, T)
-  Wide<T>* gradient;      // the same: dK, which ds takes the place of
+  const Wide<T>* adapting;  // (N, OH, OW, T)
+  Wide<T>* gradient;        // the same: dK, which ds takes the place of
 
-  KPAC_HD void operator()(int64_t index) const { gradient[index] *= kernel[index] * Wide<T>(-0.5); }
+  KPAC_HD void operator()(int64_t index) const {
+    gradient[index] *= adapting[index] * Wide<T>(-0.5);
+  }
 };
 
 // dguide and dcenter; index: (N, GH, GW, G).
@@ -282,5 +285,4 @@ struct GuideGradient {
   }
 };
 
-}  // namespace cuda
-}  // namespace kpac
+}  // namespace kpac::cuda

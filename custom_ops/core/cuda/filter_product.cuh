@@ -8,8 +8,7 @@
 #include "simple_sum.cuh"
 #include "tile.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 template <typename T, int N>
 struct FilterProduct {
@@ -94,7 +93,7 @@ struct FilterProduct {
   // K_it and j(i, t) of a row, for the pixel in r.
   KPAC_HD W factor(const Row& row, const Registers& r, int64_t* j) const {
     *j = row.t < 0 ? -1 : input_met(sum.s, r.pixel, row.tap);
-    return *j < 0 ? 0 : sum.stored(r.i, row.t, 0);
+    return *j < 0 ? 0 : sum.known(r.i, row.t, 0);
   }
 
   KPAC_HD Quad<T> fetch_a(int first, const Shared& shared, const Registers& r) const {
@@ -172,5 +171,4 @@ struct FilterProduct {
   }
 };
 
-}  // namespace cuda
-}  // namespace kpac
+}  // namespace kpac::cuda

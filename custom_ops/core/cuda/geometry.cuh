@@ -3,8 +3,7 @@
 
 #include "types.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 struct Pixel {
   int64_t n, y, x;
@@ -133,5 +132,4 @@ KPAC_HD ActiveTaps active_taps(int64_t position, int64_t step, int64_t modulus, 
   return active;
 }
 
-}  // namespace cuda
-}  // namespace kpac
+}  // namespace kpac::cuda

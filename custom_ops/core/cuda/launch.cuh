@@ -19,8 +19,7 @@
 #include <cuda_runtime.h>
 #endif
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 #ifdef KPAC_EMULATE
 
@@ -116,9 +115,10 @@ void run_blocks(Stream stream, int64_t blocks, const Body& body) {
 
 #endif
 
-// Cuts the caller's workspace into arrays. While `measuring`, it only adds up their bytes: then
-// nothing may be launched.
-struct Workspace {
+// Launches on a stream, and cuts the caller's workspace into arrays. While `measuring`, it launches
+// nothing and only adds up the bytes of the arrays.
+struct Launcher {
+  Stream stream;
   char* memory;
   bool measuring;
   int64_t bytes;
@@ -129,7 +129,14 @@ struct Workspace {
     bytes += (count * static_cast<int64_t>(sizeof(T)) + 255) / 256 * 256;
     return array;
   }
+  template <typename Body>
+  void for_each(int64_t count, const Body& body) const {
+    if (!measuring) cuda::for_each(stream, count, body);
+  }
+  template <typename Body>
+  void run_blocks(int64_t blocks, const Body& body) const {
+    if (!measuring) cuda::run_blocks(stream, blocks, body);
+  }
 };
 
-}  // namespace cuda
-}  // namespace kpac
+}  // namespace kpac::cuda

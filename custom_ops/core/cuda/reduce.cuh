@@ -3,8 +3,7 @@
 
 #include "launch.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 constexpr int64_t kStage = 64;
 
@@ -28,20 +27,15 @@ struct SumStage {
 
 // out (columns) = sum of in (rows, columns); zero if there are no rows.
 template <typename In, typename Out>
-void sum_rows(Stream stream, Workspace& workspace, const In* in, int64_t rows, int64_t columns,
-              Out* out) {
+void sum_rows(Launcher& launcher, const In* in, int64_t rows, int64_t columns, Out* out) {
   if (rows <= kStage) {
-    if (!workspace.measuring) for_each(stream, columns, SumStage<In, Out>{in, out, rows, columns});
-    return;
+    return launcher.for_each(columns, SumStage<In, Out>{in, out, rows, columns});
   }
   using W = Wide<Out>;
   int64_t left = ceil_divide(rows, kStage);
-  W* partial = workspace.take<W>(left * columns);
-  if (!workspace.measuring) {
-    for_each(stream, left * columns, SumStage<In, W>{in, partial, rows, columns});
-  }
-  sum_rows(stream, workspace, static_cast<const W*>(partial), left, columns, out);
+  W* partial = launcher.take<W>(left * columns);
+  launcher.for_each(left * columns, SumStage<In, W>{in, partial, rows, columns});
+  sum_rows<W>(launcher, partial, left, columns, out);
 }
 
-}  // namespace cuda
-}  // namespace kpac
+}  // namespace kpac::cuda

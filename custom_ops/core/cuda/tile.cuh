@@ -14,8 +14,7 @@
 #include <mma.h>
 #endif
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 #ifdef __CUDA_ARCH__
 template <bool Columnwise>
@@ -214,5 +213,4 @@ struct TileOf<float, N, ByRow, ByColumn> {
   using type = FmaTile<float, N, ByRow, ByColumn>;
 };
 
-}  // namespace cuda
-}  // namespace kpac
+}  // namespace kpac::cuda

@@ -18,8 +18,7 @@
 #define KPAC_HD inline
 #endif
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 template <typename T>
 struct WideOf {
@@ -93,5 +92,4 @@ KPAC_HD int64_t divide(int64_t a, int64_t b) {
 }
 KPAC_HD int64_t ceil_divide(int64_t a, int64_t b) { return divide(a + b - 1, b); }
 
-}  // namespace cuda
-}  // namespace kpac
+}  // namespace kpac::cuda

@@ -49,7 +49,7 @@ def adapting_kernel(
         input_size=_sizes(window.input_size),
         normalize=normalize,
         channel_wise=channel_wise,
-        kind=kind,
+        kernel_type=kind,
         asymmetric=asymmetric,
         **_geometry(window),
         name=NODE_NAME,
@@ -82,7 +82,7 @@ def guided_windowed_sum(
         center=center,
         alpha=alpha,
         exponent=exponent,
-        kind=kind,
+        kernel_type=kind,
         asymmetric=asymmetric,
     )
 
@@ -106,7 +106,7 @@ def _windowed_sum(
         center=_tensor(center, x.dtype),
         alpha=_scalars(alpha, x.dtype),
         exponent=_scalars(exponent, x.dtype),
-        kernel=_tensor(kernel, x.dtype),
+        filter=_tensor(kernel, x.dtype),
         bias=_tensor(bias, x.dtype),
         **attributes,
         **_geometry(window),
@@ -177,7 +177,7 @@ def _exporting():
 def _attributes(op, *names):
     names = ("kernel_size", "strides", "dilation_rate", "transposed", "asymmetric", *names)
     values = {name: op.get_attr(name) for name in (*names, "channel_wise")}
-    return {**values, "kind": op.get_attr("kind").decode()}
+    return {**values, "kernel_type": op.get_attr("kernel_type").decode()}
 
 
 @tf.RegisterGradient("KerasPac>AdaptingKernel")

@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-BUILD_OP = $(BIN)/python custom_ops/build.py
+BUILD_OP = $(BIN)/python -m custom_ops.build
+CXX_SOURCES = $(shell find custom_ops tests -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh')
 
 .PHONY: demo op test test-slow bench lint clean
 
@@ -28,6 +29,7 @@ bench: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
 
 clean:
 	rm -rf .venv build dist keras_pac/_compiled outputs .pytest_cache .ruff_cache *.egg-info

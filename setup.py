@@ -23,8 +23,8 @@ class BuildWithOp(build_py):
         if self.editable_mode:
             return  # the package is used where it is, and `make op` builds there
         folder = pathlib.Path(self.build_lib, "keras_pac", "_compiled").absolute()
-        build = pathlib.Path(__file__).parent / "custom_ops" / "build.py"
-        subprocess.run([sys.executable, str(build), "--folder", str(folder)], check=True)
+        build = [sys.executable, "-m", "custom_ops.build", "--folder", str(folder)]
+        subprocess.run(build, cwd=pathlib.Path(__file__).resolve().parent, check=True)
 
 
 class PlatformDistribution(Distribution):

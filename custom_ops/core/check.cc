@@ -13,6 +13,10 @@ constexpr int64_t kMaxCoordinate = int64_t{1} << 62;
 constexpr int64_t kMaxBytes = int64_t{1} << 60;
 constexpr int64_t kMaxTaps = int64_t{1} << 20;  // a plan lists them
 
+bool is_sum(const kpac_call& call) {
+  return call.function == KPAC_WINDOWED_SUM || call.function == KPAC_WINDOWED_SUM_GRADIENT;
+}
+
 struct Error {
   char* text;
   size_t size;
@@ -54,9 +58,12 @@ bool check_axis(const Error& error, const kpac_sizes& s, int axis) {
     const char* name;
     int64_t value, minimum;
   } sizes[] = {
-      {"input_size", s.input_size[axis], 0},         {"guide_size", s.guide_size[axis], 0},
-      {"output_size", s.output_size[axis], 0},       {"kernel_size", s.kernel_size[axis], 1},
-      {"strides", s.strides[axis], 1},               {"dilation", s.dilation[axis], 1},
+      {"input_size", s.input_size[axis], 0},
+      {"guide_size", s.guide_size[axis], 0},
+      {"output_size", s.output_size[axis], 0},
+      {"kernel_size", s.kernel_size[axis], 1},
+      {"strides", s.strides[axis], 1},
+      {"dilation", s.dilation[axis], 1},
       {"input_dilation", s.input_dilation[axis], 1},
   };
   for (const auto& size : sizes) {
@@ -88,15 +95,20 @@ bool check_axis(const Error& error, const kpac_sizes& s, int axis) {
   return true;
 }
 
-bool check_sizes(const Error& error, kpac_function function, const kpac_sizes& s) {
+bool check_sizes(const Error& error, const kpac_call& call) {
+  const kpac_sizes& s = call.sizes;
   if (s.batch < 0) return error.fail("batch must be at least 0, received %" PRId64, s.batch);
   const struct {
     const char* name;
     int32_t value, last;
   } options[] = {
-      {"type", s.type, KPAC_FLOAT64},     {"kind", s.kind, KPAC_INVERSE},
-      {"filter", s.filter, KPAC_FULL},    {"asymmetric", s.asymmetric, 1},
-      {"channel_wise", s.channel_wise, 1}, {"normalize", s.normalize, 1},
+      {"function", call.function, KPAC_WINDOWED_SUM_GRADIENT},
+      {"type", s.type, KPAC_FLOAT64},
+      {"kernel_type", s.kernel_type, KPAC_INVERSE},
+      {"filter_type", s.filter_type, KPAC_FULL},
+      {"asymmetric", s.asymmetric, 1},
+      {"channel_wise", s.channel_wise, 1},
+      {"normalize", s.normalize, 1},
   };
   for (const auto& option : options) {
     if (option.value < 0 || option.value > option.last) {
@@ -109,26 +121,7 @@ bool check_sizes(const Error& error, kpac_function function, const kpac_sizes& s
     return error.fail("a window must have at most 2^20 taps, received %" PRId64 " x %" PRId64,
                       s.kernel_size[0], s.kernel_size[1]);
   }
-  const bool sum = function == KPAC_WINDOWED_SUM || function == KPAC_WINDOWED_SUM_GRADIENT;
-  if (sum && (s.input_channels < 1 || s.output_channels < 1)) {
-    return error.fail("channels must be at least 1, received %" PRId64 " and %" PRId64,
-                      s.input_channels, s.output_channels);
-  }
-  if (sum && s.filter != KPAC_FULL && s.input_channels != s.output_channels) {
-    return error.fail("without a full filter input_channels and output_channels must be equal, "
-                      "received %" PRId64 " and %" PRId64,
-                      s.input_channels, s.output_channels);
-  }
-  const int64_t values = !s.channel_wise ? 1 : sum ? s.input_channels : s.guide_channels;
-  if (sum) {
-    if (!countable(error, "x",
-                   {s.batch, s.input_size[0], s.input_size[1], s.input_channels, 1}) ||
-        !countable(error, "y",
-                   {s.batch, s.output_size[0], s.output_size[1], s.output_channels, 1}) ||
-        !countable(error, "kernel", {taps, s.input_channels, s.output_channels, 1, 1})) {
-      return false;
-    }
-  }
+  const int64_t values = !s.channel_wise ? 1 : is_sum(call) ? s.input_channels : s.guide_channels;
   return countable(error, "adapting_kernel",
                    {s.batch, s.output_size[0], s.output_size[1], taps, values});
 }
@@ -138,7 +131,7 @@ bool check_guide(const Error& error, const kpac_sizes& s, const kpac_inputs& in)
   if (s.guide_channels < 1) {
     return error.fail("guide_channels must be at least 1, received %" PRId64, s.guide_channels);
   }
-  const bool inverse = s.kind == KPAC_INVERSE;
+  const bool inverse = s.kernel_type == KPAC_INVERSE;
   if (inverse != (in.alpha != nullptr) || inverse != (in.exponent != nullptr)) {
     return error.fail("the inverse kernel needs alpha and exponent, the gaussian takes neither");
   }
@@ -146,15 +139,39 @@ bool check_guide(const Error& error, const kpac_sizes& s, const kpac_inputs& in)
                    {s.batch, s.guide_size[0], s.guide_size[1], s.guide_channels, 1});
 }
 
+bool check_adapting_kernel(const Error& error, const kpac_sizes& s, const kpac_inputs& in) {
+  if (in.valid_mask != nullptr &&
+      !countable(error, "valid_mask", {s.batch, s.input_size[0], s.input_size[1], 1, 1})) {
+    return false;
+  }
+  return check_guide(error, s, in);
+}
+
 bool check_windowed_sum(const Error& error, const kpac_sizes& s, const kpac_inputs& in) {
+  if (s.input_channels < 1 || s.output_channels < 1) {
+    return error.fail("channels must be at least 1, received %" PRId64 " and %" PRId64,
+                      s.input_channels, s.output_channels);
+  }
+  if (s.filter_type != KPAC_FULL && s.input_channels != s.output_channels) {
+    return error.fail(
+        "without a full filter input_channels and output_channels must be equal, "
+        "received %" PRId64 " and %" PRId64,
+        s.input_channels, s.output_channels);
+  }
+  const int64_t taps = s.kernel_size[0] * s.kernel_size[1];
+  if (!countable(error, "x", {s.batch, s.input_size[0], s.input_size[1], s.input_channels, 1}) ||
+      !countable(error, "y", {s.batch, s.output_size[0], s.output_size[1], s.output_channels, 1}) ||
+      !countable(error, "filter", {taps, s.input_channels, s.output_channels, 1, 1})) {
+    return false;
+  }
   if (in.x == nullptr) return error.fail("x is needed");
-  if ((s.filter != KPAC_POOLING) != (in.kernel != nullptr)) {
-    return error.fail("a full or shared filter needs a kernel, pooling takes none");
+  if ((s.filter_type != KPAC_POOLING) != (in.filter != nullptr)) {
+    return error.fail("a full or shared filter is needed, and pooling takes none");
   }
   if (in.valid_mask != nullptr || s.normalize) {
     return error.fail("valid_mask and normalize belong to the adapting kernel");
   }
-  if (s.channel_wise && (s.filter == KPAC_FULL || in.adapting_kernel == nullptr)) {
+  if (s.channel_wise && (s.filter_type == KPAC_FULL || in.adapting_kernel == nullptr)) {
     return error.fail("channel_wise needs a given adapting kernel, and no full filter");
   }
   if (in.adapting_kernel == nullptr) return check_guide(error, s, in);
@@ -165,32 +182,18 @@ bool check_windowed_sum(const Error& error, const kpac_sizes& s, const kpac_inpu
   return true;
 }
 
+bool check(const Error& error, const kpac_call* call) {
+  if (call == nullptr) return error.fail("a call is needed");
+  if (!check_sizes(error, *call)) return false;
+  const bool gradient = call->function == KPAC_ADAPTING_KERNEL_GRADIENT ||
+                        call->function == KPAC_WINDOWED_SUM_GRADIENT;
+  if (gradient && call->inputs.upstream == nullptr) return error.fail("upstream is needed");
+  return is_sum(*call) ? check_windowed_sum(error, call->sizes, call->inputs)
+                       : check_adapting_kernel(error, call->sizes, call->inputs);
+}
+
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) kpac_status kpac_check(
-    kpac_function function, const kpac_sizes* sizes, const kpac_inputs* inputs, char* text,
-    size_t text_size) {
-  const Error error{text, text_size};
-  const auto check = [&] {
-    if (sizes == nullptr || inputs == nullptr) return error.fail("sizes and inputs are needed");
-    if (!check_sizes(error, function, *sizes)) return false;
-    switch (function) {
-      case KPAC_ADAPTING_KERNEL:
-      case KPAC_ADAPTING_KERNEL_GRADIENT:
-        if (sizes->channel_wise && sizes->guide_channels < 1) {
-          return error.fail("guide_channels must be at least 1");
-        }
-        if (inputs->valid_mask != nullptr &&
-            !countable(error, "valid_mask",
-                       {sizes->batch, sizes->input_size[0], sizes->input_size[1], 1, 1})) {
-          return false;
-        }
-        return check_guide(error, *sizes, *inputs);
-      case KPAC_WINDOWED_SUM:
-      case KPAC_WINDOWED_SUM_GRADIENT:
-        return check_windowed_sum(error, *sizes, *inputs);
-    }
-    return error.fail("unknown function %d", static_cast<int>(function));
-  };
-  return check() ? KPAC_OK : KPAC_INVALID;
+kpac_status kpac_check(const kpac_call* call, char* text, size_t text_size) {
+  return check({text, text_size}, call) ? KPAC_OK : KPAC_INVALID;
 }

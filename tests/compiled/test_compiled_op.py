@@ -17,11 +17,11 @@ HUGE = 2**62
 WRONG_SUMS = {
     "x of rank 3": {**SUM, "x": ones(2, 5, 4)},
     "no x": {**SUM, "x": absent()},
-    "no channels": {**SUM, "x": ones(2, 5, 4, 0), "kernel": ones(3, 3, 0, 6)},
-    "no filters": {**SUM, "kernel": ones(3, 3, 3, 0), "bias": absent()},
-    "filter of rank 3": {**SUM, "kernel": ones(3, 3, 3)},
-    "filter of another size": {**SUM, "kernel": ones(5, 3, 3, 6)},
-    "filter for other channels": {**SUM, "kernel": ones(3, 3, 2, 6)},
+    "no channels": {**SUM, "x": ones(2, 5, 4, 0), "filter": ones(3, 3, 0, 6)},
+    "no filters": {**SUM, "filter": ones(3, 3, 3, 0), "bias": absent()},
+    "filter of rank 3": {**SUM, "filter": ones(3, 3, 3)},
+    "filter of another size": {**SUM, "filter": ones(5, 3, 3, 6)},
+    "filter for other channels": {**SUM, "filter": ones(3, 3, 2, 6)},
     "bias of rank 0": {**SUM, "bias": np.float32(1)},
     "bias of another size": {**SUM, "bias": ones(5)},
     "guide of another size": {**SUM, "guide": ones(2, 5, 5, 2)},
@@ -41,7 +41,7 @@ WRONG_SUMS = {
         "adapting_kernel": ones(2, 5, 4, 9, 3),
         "channel_wise": True,
     },
-    "channel-wise guide": {**SUM, "kernel": absent(), "bias": absent(), "channel_wise": True},
+    "channel-wise guide": {**SUM, "filter": absent(), "bias": absent(), "channel_wise": True},
     "inverse without alpha": {**INVERSE, "alpha": absent()},
     "inverse without exponent": {**INVERSE, "exponent": absent()},
     "alpha a channel": {**INVERSE, "alpha": ones(2)},
@@ -52,8 +52,8 @@ WRONG_SUMS = {
         "alpha": np.ones(1),
         "exponent": np.ones(1),
     },
-    "even window": {**SUM, "kernel_size": [2, 3], "kernel": ones(2, 3, 3, 6)},
-    "no window": {**SUM, "kernel_size": [0, 3], "kernel": ones(0, 3, 3, 6)},
+    "even window": {**SUM, "kernel_size": [2, 3], "filter": ones(2, 3, 3, 6)},
+    "no window": {**SUM, "kernel_size": [0, 3], "filter": ones(0, 3, 3, 6)},
     "window of rank 1": {**SUM, "kernel_size": [3]},
     "negative stride": {**SUM, "strides": [1, -1]},
     "no stride": {**SUM, "strides": [0, 1]},
@@ -63,7 +63,7 @@ WRONG_SUMS = {
     "huge dilation": {**SUM, "dilation_rate": [HUGE, 1]},
     "huge pooling window": {
         **SUM,
-        "kernel": absent(),
+        "filter": absent(),
         "bias": absent(),
         "kernel_size": [2**31 - 1, 2**31 - 1],
     },
@@ -92,7 +92,7 @@ WRONG_KERNELS = {
     "mask of another size": {**KERNEL, "valid_mask": ones(2, 4, 4, 1)},
     "channel-wise with one alpha": {
         **KERNEL,
-        "kind": "inverse",
+        "kernel_type": "inverse",
         "channel_wise": True,
         "alpha": ones(1),
         "exponent": ones(2),
@@ -158,7 +158,7 @@ def test_the_gradients_of_weights_are_zero_for_an_empty_batch():
         arguments[size] = tf.constant(arguments[size], tf.int64)
     operation = library.load().keras_pac_windowed_sum_grad
     gradients = operation(**arguments, upstream=ones(0, 5, 4, 6))
-    for weight in ("alpha_gradient", "exponent_gradient", "kernel_gradient", "bias_gradient"):
+    for weight in ("alpha_gradient", "exponent_gradient", "filter_gradient", "bias_gradient"):
         assert not np.any(getattr(gradients, weight)), weight
 
 

@@ -21,10 +21,15 @@ SUMS = {
     "guide": SUM,
     "inverse": INVERSE,
     "K": GIVEN,
-    "shared": {**SUM, "kernel": ones(3, 3, 1, 1), "bias": absent()},
-    "pooling": {**SUM, "kernel": absent(), "bias": absent()},
+    "shared": {**SUM, "filter": ones(3, 3, 1, 1), "bias": absent()},
+    "pooling": {**SUM, "filter": absent(), "bias": absent()},
 }
-CHANNEL_WISE = {"channel_wise": True, "kind": "inverse", "alpha": ones(2), "exponent": ones(2)}
+CHANNEL_WISE = {
+    "channel_wise": True,
+    "kernel_type": "inverse",
+    "alpha": ones(2),
+    "exponent": ones(2),
+}
 KERNELS = {
     "plain": KERNEL,
     "masked": {**KERNEL, "valid_mask": ones(2, 5, 4, 1)},

@@ -1,6 +1,5 @@
 // Elements of the four types, in memory of exactly their size.
-#ifndef KERAS_PAC_TESTS_BUFFER_H_
-#define KERAS_PAC_TESTS_BUFFER_H_
+#pragma once
 
 #include <cmath>
 #include <cstdint>
@@ -44,8 +43,8 @@ inline uint16_t to_float16(double value) {
 
 inline double from_float16(uint16_t bits) {
   const int exponent = bits >> 10 & 31, fraction = bits & 1023;
-  double value = exponent == 0 ? std::ldexp(fraction, -24)
-                               : std::ldexp(1024 + fraction, exponent - 25);
+  double value =
+      exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
   if (exponent == 31)
     value = fraction ? std::numeric_limits<double>::quiet_NaN()
                      : std::numeric_limits<double>::infinity();
@@ -114,5 +113,3 @@ class Buffer {
 };
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_BUFFER_H_

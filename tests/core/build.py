@@ -15,14 +15,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.append(str(ROOT))  # also where this file is the program
 
-from custom_ops import build_core  # noqa: E402
+from custom_ops.build import core  # noqa: E402
 
 DRIVERS = ("fuzz", "huge")
 
 
 def compiler():
     """The compiler's command, or None where there is none."""
-    command = build_core.cxx()
+    command = core.cxx()
     return command if shutil.which(command[0]) else None
 
 
@@ -40,18 +40,20 @@ def build(folder, sanitize=False):
     """Build the drivers into `folder`."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    flags = ["-std=c++17", "-pthread", "-Wall", "-Wextra", f"-I{build_core.CORE}"]
-    flags += build_core.SANITIZE if sanitize else ["-O2"]
+    flags = ["-std=c++17", "-pthread", "-Wall", "-Wextra", f"-I{core.CORE}"]
+    flags += core.SANITIZE if sanitize else ["-O2"]
 
     def compile_driver(name):
         _run([*compiler(), *flags, "-c", HERE / f"{name}.cc", "-o", folder / f"{name}.o"])
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         list(pool.map(compile_driver, DRIVERS))
-    core = build_core.core_objects(folder, jobs=2, sanitize=sanitize)
+    objects = core.core_objects(folder, jobs=2, sanitize=sanitize)
     for name in DRIVERS:
-        # The core last: see `core_steps`.
-        _run([*compiler(), *flags, folder / f"{name}.o", *core, "-o", folder / name])
+        _run([*compiler(), *flags, folder / f"{name}.o", *objects, "-o", folder / name])
+    # The order of linking must not matter.
+    reverse = [*reversed(objects), folder / "fuzz.o"]
+    _run([*compiler(), *flags, *reverse, "-o", folder / "fuzz_linked_in_reverse"])
 
 
 def _run(command):

@@ -1,7 +1,6 @@
 // Gradients of the core in float64 against finite differences of its own forward functions, for
 // every element of every input.
-#ifndef KERAS_PAC_TESTS_DIFFERENCES_H_
-#define KERAS_PAC_TESTS_DIFFERENCES_H_
+#pragma once
 
 #include "run.h"
 
@@ -27,8 +26,7 @@ inline std::string compare_differences(Random& random, Problem p) {
   std::string error = gradients.error;
   for (int input = 0; input < INPUTS && error.empty(); ++input) {
     if (!p.wanted[input]) continue;
-    const Buffer& gradient =
-        gradients.buffers.at(std::string("gradient of ") + kInputNames[input]);
+    const Buffer& gradient = gradients.buffers.at(std::string("gradient of ") + kInputNames[input]);
     Buffer& buffer = data.buffers[input];
     double largest = 1;
     for (int64_t i = 0; i < gradient.count(); ++i)
@@ -55,5 +53,3 @@ inline std::string compare_differences(Random& random, Problem p) {
 }
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_DIFFERENCES_H_

@@ -52,14 +52,14 @@ std::string compare_all(const Problem& p, const Data& data, const Results& resul
     g = reference::windowed_sum_gradient(p.sizes, inputs, data.upstream.data());
   } else {
     const reference::AdaptingKernel kernel = reference::adapting_kernel(p.sizes, inputs);
-    expected["result"] = kernel.kernel;
+    expected["result"] = kernel.adapting;
     expected["output_mask"] = reference::output_mask(kernel);
     const reference::Numbers upstream(data.upstream.begin(), data.upstream.end());
     reference::adapting_kernel_gradient(p.sizes, inputs, kernel, upstream, &g);
   }
-  const reference::Numbers* gradients[INPUTS] = {&g.x,        &g.adapting_kernel, &g.guide,
-                                                 &g.center,   nullptr,            &g.alpha,
-                                                 &g.exponent, &g.kernel,          &g.bias};
+  const reference::Numbers* gradients[INPUTS] = {
+      &g.x,     &g.adapting_kernel, &g.guide,  &g.center, nullptr,
+      &g.alpha, &g.exponent,        &g.filter, &g.bias};
   for (int input = 0; input < INPUTS; ++input)
     if (p.wanted[input])
       expected[std::string("gradient of ") + kInputNames[input]] = *gradients[input];
@@ -79,8 +79,8 @@ std::string compare_bits(const Results& one, const Results& other, int32_t worke
 
 std::string try_valid(Random& random, const Problem& p, bool threads) {
   const Data data = draw_data(random, p);
-  const Results results = run_core(p, data, threads ? Pool{Order::kThreads, 1, 1}
-                                                    : draw_pool(random));
+  const Results results =
+      run_core(p, data, threads ? Pool{Order::kThreads, 1, 1} : draw_pool(random));
   std::string failure = compare_all(p, data, results);
   if (!threads && !random.chance(0.1)) return failure;
   for (int32_t workers : {1, 2, 4}) {
@@ -97,12 +97,13 @@ std::string try_invalid(Random& random, const Problem& p, const char* rule) {
   const void* at[INPUTS];
   for (int input = 0; input < INPUTS; ++input) at[input] = p.has[input] ? &something : nullptr;
   const kpac_inputs inputs{at[X],     at[ADAPTING_KERNEL], at[GUIDE],  at[CENTER], at[VALID_MASK],
-                           at[ALPHA], at[EXPONENT],        at[KERNEL], at[BIAS]};
+                           at[ALPHA], at[EXPONENT],        at[FILTER], at[BIAS],   &something};
   for (kpac_function function : {p.forward(), p.backward()}) {
     const size_t room = static_cast<size_t>(random.pick({2, 20, 200, 1000}));
     Buffer error(KPAC_FLOAT16, static_cast<int64_t>(room / 2));
     char* text = static_cast<char*>(error.data());
-    const kpac_status status = kpac_check(function, &p.sizes, &inputs, text, room);
+    const kpac_call call{function, p.sizes, inputs, {}};
+    const kpac_status status = kpac_check(&call, text, room);
     if (status != KPAC_INVALID) return std::string("not refused: ") + rule;
     if (!std::memchr(text, 0, room)) return std::string("error text without end: ") + rule;
     if (text[0] == 0) return std::string("no error text: ") + rule;
@@ -157,9 +158,12 @@ int fuzz(uint64_t first, uint64_t count, bool threads, bool differences) {
 int main(int argc, char** argv) {
   bool threads = false, differences = false, usage = argc < 3;
   for (int i = 3; i < argc; ++i) {
-    if (!std::strcmp(argv[i], "--threads")) threads = true;
-    else if (!std::strcmp(argv[i], "--differences")) differences = true;
-    else usage = true;
+    if (!std::strcmp(argv[i], "--threads"))
+      threads = true;
+    else if (!std::strcmp(argv[i], "--differences"))
+      differences = true;
+    else
+      usage = true;
   }
   if (usage) {
     std::fprintf(stderr, "usage: fuzz SEED COUNT [--threads | --differences]\n");

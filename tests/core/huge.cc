@@ -45,7 +45,15 @@ Buffer random_buffer(int32_t type, int64_t count) {
   return Buffer(type, values);
 }
 
-void stop(const char* error) {
+void run(const kpac_call& call) {
+  const kpac_parallel_for serial{nullptr, 1, run_serially};
+  char error[300] = "";
+  kpac_status status = kpac_check(&call, error, sizeof error);
+  if (status == KPAC_OK) {
+    const Buffer workspace(KPAC_FLOAT16, kpac_cpu_workspace(&call, 1) / 2 + 1);
+    status = kpac_cpu_run(&call, workspace.data(), &serial, error, sizeof error);
+  }
+  if (status == KPAC_OK) return;
   std::printf("%s\n", error);
   std::exit(1);
 }
@@ -77,14 +85,20 @@ kpac_sizes corner_sizes(int64_t batch, int64_t rows, int64_t columns) {
     s.strides[axis] = size[axis] - 1 - 2 * s.dilation[axis];
   }
   s.type = KPAC_FLOAT16;
-  s.kind = KPAC_INVERSE;
+  s.kernel_type = KPAC_INVERSE;
   return s;
 }
 
+double similarity(uint16_t neighbour, uint16_t center) {
+  const double d = from_float16(neighbour) - from_float16(center);
+  return 0.5 + std::pow(d * d + reference::kEpsilon, -0.25);
+}
+
 // Of one channel, where a full and a shared filter are the same, as is a channel-wise K.
-void try_corners(kpac_filter filter, int64_t batch, int64_t rows, int64_t columns) {
-  kpac_sizes s = corner_sizes(batch, rows, columns);
-  s.filter = filter;
+void try_corners(kpac_filter_type filter_type, int64_t batch, int64_t rows, int64_t columns) {
+  kpac_call call{};
+  kpac_sizes& s = call.sizes = corner_sizes(batch, rows, columns);
+  s.filter_type = filter_type;
   const int64_t pixels = batch * rows * columns, taps = reference::taps(s);
   const int64_t outputs = reference::pixels(s, s.output_size);
   uint16_t* const x = reserve(pixels);
@@ -95,60 +109,50 @@ void try_corners(kpac_filter filter, int64_t batch, int64_t rows, int64_t column
   });
   const Buffer alpha(KPAC_FLOAT32, std::vector<double>{0.5});
   const Buffer exponent(KPAC_FLOAT32, std::vector<double>{-0.5});
-  const Buffer kernel = random_buffer(KPAC_FLOAT16, taps), bias = random_buffer(KPAC_FLOAT16, 1);
+  const Buffer filter = random_buffer(KPAC_FLOAT16, taps), bias = random_buffer(KPAC_FLOAT16, 1);
   const Buffer upstream = random_buffer(KPAC_FLOAT16, outputs);
 
-  std::vector<double> y(outputs, bias.get(0)), kernel_gradient(taps);
+  std::vector<double> y(outputs, bias.get(0)), filter_gradient(taps);
   double alpha_gradient = 0;
   reference::for_each_meeting(s, [&](const reference::Meeting& at) {
-    const double d = from_float16(guide[at.guide]) - from_float16(guide[at.center]);
-    const double k = 0.5 + std::pow(d * d + 1e-4, -0.25);
+    const double k = similarity(guide[at.guide], guide[at.center]);
     const double x_value = from_float16(x[at.input]), u = upstream.get(at.pixel);
-    y[at.pixel] += k * x_value * kernel.get(at.tap);
-    kernel_gradient[at.tap] += k * x_value * u;
-    alpha_gradient += x_value * kernel.get(at.tap) * u;
+    y[at.pixel] += k * x_value * filter.get(at.tap);
+    filter_gradient[at.tap] += k * x_value * u;
+    alpha_gradient += x_value * filter.get(at.tap) * u;
   });
 
-  const kpac_inputs inputs{x, nullptr, guide, nullptr, nullptr, alpha.data(), exponent.data(),
-                           kernel.data(), bias.data()};
-  const kpac_parallel_for serial{nullptr, 1, run_serially};
-  char error[300] = "";
-  if (kpac_check(KPAC_WINDOWED_SUM, &s, &inputs, error, sizeof error) != KPAC_OK) stop(error);
   const Buffer result(KPAC_FLOAT16, outputs);
-  const Buffer workspace(
-      KPAC_FLOAT16, kpac_cpu_workspace(KPAC_WINDOWED_SUM, &s, &inputs, nullptr, 1) / 2 + 1);
-  if (kpac_cpu_windowed_sum(&s, &inputs, result.data(), workspace.data(), &serial, error,
-                            sizeof error) != KPAC_OK)
-    stop(error);
+  call.function = KPAC_WINDOWED_SUM;
+  call.inputs = {x,           nullptr,      guide,           nullptr,
+                 nullptr,     alpha.data(), exponent.data(), filter.data(),
+                 bias.data(), nullptr};
+  call.outputs.y = result.data();
+  run(call);
   for (int64_t i = 0; i < outputs; ++i) compare("y", result.get(i), y[i]);
 
   // The gradients as large as the picture are not wanted: they would fill memory.
-  const Buffer dalpha(KPAC_FLOAT32, 1), dkernel(KPAC_FLOAT16, taps);
-  kpac_gradients gradients{};
-  gradients.alpha = dalpha.data();
-  gradients.kernel = dkernel.data();
-  const Buffer backward(
-      KPAC_FLOAT16,
-      kpac_cpu_workspace(KPAC_WINDOWED_SUM_GRADIENT, &s, &inputs, &gradients, 1) / 2 + 1);
-  if (kpac_cpu_windowed_sum_gradient(&s, &inputs, upstream.data(), &gradients, backward.data(),
-                                     &serial, error, sizeof error) != KPAC_OK)
-    stop(error);
+  const Buffer dalpha(KPAC_FLOAT32, 1), dfilter(KPAC_FLOAT16, taps);
+  call.function = KPAC_WINDOWED_SUM_GRADIENT;
+  call.inputs.upstream = upstream.data();
+  call.outputs = {};
+  call.outputs.alpha = dalpha.data();
+  call.outputs.filter = dfilter.data();
+  run(call);
   for (int64_t t = 0; t < taps; ++t)
-    compare("gradient of kernel", dkernel.get(t), kernel_gradient[t]);
+    compare("gradient of filter", dfilter.get(t), filter_gradient[t]);
   compare("gradient of alpha", dalpha.get(0), alpha_gradient);
 
   const Buffer adapting(KPAC_FLOAT16, taps * outputs);
-  s.channel_wise = filter == KPAC_SHARED;
-  kpac_inputs guide_inputs = inputs;
-  guide_inputs.x = guide_inputs.kernel = guide_inputs.bias = nullptr;
-  const Buffer space(KPAC_FLOAT16, kpac_cpu_workspace(KPAC_ADAPTING_KERNEL, &s, &guide_inputs,
-                                                      nullptr, 1) / 2 + 1);
-  if (kpac_cpu_adapting_kernel(&s, &guide_inputs, adapting.data(), nullptr, space.data(), &serial,
-                               error, sizeof error) != KPAC_OK)
-    stop(error);
+  call.function = KPAC_ADAPTING_KERNEL;
+  s.channel_wise = filter_type == KPAC_SHARED;
+  call.inputs.x = call.inputs.filter = call.inputs.bias = nullptr;
+  call.outputs = {};
+  call.outputs.adapting_kernel = adapting.data();
+  run(call);
   reference::for_each_meeting(s, [&](const reference::Meeting& at) {
-    const double d = from_float16(guide[at.guide]) - from_float16(guide[at.center]);
-    compare("K", adapting.get(at.pixel * taps + at.tap), 0.5 + std::pow(d * d + 1e-4, -0.25));
+    compare("K", adapting.get(at.pixel * taps + at.tap),
+            similarity(guide[at.guide], guide[at.center]));
   });
   munmap(x, pixels * 2);
   munmap(guide, pixels * 2);
@@ -166,11 +170,11 @@ long peak_memory() {
 }
 
 int main() {
-  for (kpac_filter filter : {KPAC_FULL, KPAC_SHARED}) {
-    try_corners(filter, 1, 70000, 40000);
-    try_corners(filter, 3, 40000, 30000);   // each image has an index that fits, the batch has not
-    try_corners(filter, 1, 3000000000, 1);  // one axis alone
-    try_corners(filter, 1, 1, 3000000000);
+  for (kpac_filter_type type : {KPAC_FULL, KPAC_SHARED}) {
+    try_corners(type, 1, 70000, 40000);
+    try_corners(type, 3, 40000, 30000);   // each image has an index that fits, the batch has not
+    try_corners(type, 1, 3000000000, 1);  // one axis alone
+    try_corners(type, 1, 1, 3000000000);
   }
   const long peak = peak_memory();
   std::printf("largest relative difference %.1e, peak memory %ld MiB; %s instructions\n",

@@ -1,6 +1,5 @@
 // Problems that kpac_check must refuse, and the rules, written from keras_pac.h, that say so.
-#ifndef KERAS_PAC_TESTS_INVALID_H_
-#define KERAS_PAC_TESTS_INVALID_H_
+#pragma once
 
 #include <limits>
 
@@ -10,21 +9,21 @@ namespace fuzz {
 
 constexpr int64_t kLargestPadding = int64_t{1} << 40;
 constexpr int64_t kLargestWindow = int64_t{1} << 20;  // taps
-constexpr long double kLargestTensor = 0x1p60L;  // bytes
+constexpr long double kLargestTensor = 0x1p60L;       // bytes
 constexpr long double kLargestCoordinate = 0x1p62L;
 
 inline const char* broken_pointer_rule(const Problem& p) {
   const kpac_sizes& s = p.sizes;
-  const bool needs_guide = p.kernel_from_guide();
+  const bool needs_guide = p.is_guided();
   if (p.sum && !p.has[X]) return "x is missing";
-  if (p.sum && s.filter != KPAC_POOLING && !p.has[KERNEL]) return "the filter is missing";
-  if (p.sum && s.filter == KPAC_POOLING && p.has[KERNEL]) return "pooling has no filter";
+  if (p.sum && s.filter_type != KPAC_POOLING && !p.has[FILTER]) return "the filter is missing";
+  if (p.sum && s.filter_type == KPAC_POOLING && p.has[FILTER]) return "pooling has no filter";
   if (needs_guide && !p.has[GUIDE]) return "there is neither a guide nor K";
   for (int input : {ALPHA, EXPONENT})
-    if (needs_guide && p.has[input] != (s.kind == KPAC_INVERSE))
+    if (needs_guide && p.has[input] != (s.kernel_type == KPAC_INVERSE))
       return "alpha and exponent belong to the inverse kernel";
   if (!p.sum) return nullptr;
-  if (s.channel_wise && s.filter == KPAC_FULL) return "a full filter has no K per channel";
+  if (s.channel_wise && s.filter_type == KPAC_FULL) return "a full filter has no K per channel";
   if (needs_guide && s.channel_wise) return "K per channel is not computed in the same pass";
   if (needs_guide && s.normalize) return "a normalized K is not computed in the same pass";
   if (needs_guide && p.has[VALID_MASK]) return "a masked K is not computed in the same pass";
@@ -34,24 +33,24 @@ inline const char* broken_pointer_rule(const Problem& p) {
 inline const char* broken_range_rule(const Problem& p) {
   const kpac_sizes& s = p.sizes;
   if (s.type < KPAC_FLOAT16 || s.type > KPAC_FLOAT64) return "type";
-  if (s.kind < KPAC_GAUSSIAN || s.kind > KPAC_INVERSE) return "kind";
-  if (s.filter < KPAC_POOLING || s.filter > KPAC_FULL) return "filter";
+  if (s.kernel_type < KPAC_GAUSSIAN || s.kernel_type > KPAC_INVERSE) return "kernel_type";
+  if (s.filter_type < KPAC_POOLING || s.filter_type > KPAC_FULL) return "filter_type";
   for (int32_t flag : {s.asymmetric, s.channel_wise, s.normalize})
     if (flag != 0 && flag != 1) return "a flag that is neither 0 nor 1";
   if (s.batch < 0) return "batch";
   if (p.sum && (s.input_channels < 1 || s.output_channels < 1)) return "channels";
-  if (p.kernel_from_guide() && s.guide_channels < 1) return "guide_channels";
-  if (p.sum && s.filter != KPAC_FULL && s.input_channels != s.output_channels)
+  if (p.is_guided() && s.guide_channels < 1) return "guide_channels";
+  if (p.sum && s.filter_type != KPAC_FULL && s.input_channels != s.output_channels)
     return "output_channels differ from input_channels";
   for (int axis = 0; axis < 2; ++axis) {
     if (s.input_size[axis] < 0 || s.output_size[axis] < 0) return "a negative size";
-    if (p.kernel_from_guide() && s.guide_size[axis] < 0) return "a negative guide_size";
+    if (p.is_guided() && s.guide_size[axis] < 0) return "a negative guide_size";
     if (s.kernel_size[axis] < 1 || s.kernel_size[axis] % 2 == 0) return "kernel_size";
     if (s.kernel_size[axis] > kLargestWindow) return "too large a window";
     if (s.strides[axis] < 1 || s.dilation[axis] < 1 || s.input_dilation[axis] < 1)
       return "strides or dilations below 1";
     if (s.strides[axis] > 1 && s.input_dilation[axis] > 1) return "strides with input_dilation";
-    for (int64_t padding : {s.padding[axis], p.kernel_from_guide() ? s.guide_padding[axis] : 0})
+    for (int64_t padding : {s.padding[axis], p.is_guided() ? s.guide_padding[axis] : 0})
       if (padding < -kLargestPadding || padding > kLargestPadding) return "padding";
   }
   if (s.kernel_size[0] * s.kernel_size[1] > kLargestWindow) return "too large a window";
@@ -71,7 +70,7 @@ inline const char* broken_size_rule(const Problem& p) {
   const long double guide = images * product({s.guide_size[0], s.guide_size[1]});
   const long double output = images * product({s.output_size[0], s.output_size[1]});
   const long double taps = product({s.kernel_size[0], s.kernel_size[1]});
-  const bool from_guide = p.kernel_from_guide();
+  const bool from_guide = p.is_guided();
   if (output < 1 || (input < 1 && (p.sum || p.has[VALID_MASK])) || (guide < 1 && from_guide))
     return nullptr;
   long double largest = 0;
@@ -80,10 +79,10 @@ inline const char* broken_size_rule(const Problem& p) {
   };
   tensor(p.sum, input * s.input_channels);
   tensor(p.sum, output * s.output_channels);
-  tensor(!p.sum || p.has[ADAPTING_KERNEL], output * taps * p.kernel_values());
+  tensor(!p.sum || p.has[ADAPTING_KERNEL], output * taps * p.adapting_values());
   tensor(from_guide, guide * s.guide_channels);
   tensor(p.has[VALID_MASK], input);
-  tensor(p.sum && s.filter == KPAC_FULL,
+  tensor(p.sum && s.filter_type == KPAC_FULL,
          taps * product({s.input_channels, s.output_channels}));
   if (largest > kLargestTensor) return "a tensor of more than 2^60 bytes";
   for (int axis = 0; axis < 2; ++axis)
@@ -117,13 +116,13 @@ inline int64_t extreme(Random& random) {
 inline void spoil(Random& random, Problem* p) {
   kpac_sizes& s = p->sizes;
   int64_t* const numbers[] = {
-      &s.batch,           s.input_size,         s.input_size + 1, s.guide_size,
-      s.guide_size + 1,   s.output_size,        s.output_size + 1, &s.input_channels,
-      &s.guide_channels,  &s.output_channels,   s.kernel_size,    s.kernel_size + 1,
-      s.strides,          s.strides + 1,        s.input_dilation, s.input_dilation + 1,
-      s.dilation,         s.dilation + 1,       s.padding,        s.padding + 1,
-      s.guide_padding,    s.guide_padding + 1};
-  int32_t* const options[] = {&s.type,       &s.kind,         &s.filter,
+      &s.batch,          s.input_size,       s.input_size + 1,  s.guide_size,
+      s.guide_size + 1,  s.output_size,      s.output_size + 1, &s.input_channels,
+      &s.guide_channels, &s.output_channels, s.kernel_size,     s.kernel_size + 1,
+      s.strides,         s.strides + 1,      s.input_dilation,  s.input_dilation + 1,
+      s.dilation,        s.dilation + 1,     s.padding,         s.padding + 1,
+      s.guide_padding,   s.guide_padding + 1};
+  int32_t* const options[] = {&s.type,       &s.kernel_type,  &s.filter_type,
                               &s.asymmetric, &s.channel_wise, &s.normalize};
   const int64_t what = random.between(0, 9);
   if (what < 6) {
@@ -155,5 +154,3 @@ inline Problem draw_invalid_problem(Random& random, const Limits& limits, const 
 }
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_INVALID_H_

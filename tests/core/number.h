@@ -1,6 +1,5 @@
 // Numbers of the reference: a float64 value and what rounding may have touched on the way to it.
-#ifndef KERAS_PAC_TESTS_NUMBER_H_
-#define KERAS_PAC_TESTS_NUMBER_H_
+#pragma once
 
 #include <algorithm>
 #include <cmath>
@@ -60,5 +59,3 @@ inline Number power(const Number& base, const Number& exponent) {
 inline Number positive_part(const Number& a) { return a.value > 0 ? a : Number(); }
 
 }  // namespace reference
-
-#endif  // KERAS_PAC_TESTS_NUMBER_H_

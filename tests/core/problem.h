@@ -1,6 +1,5 @@
 // A problem: a function, its sizes, which inputs it has and which gradients are wanted of it.
-#ifndef KERAS_PAC_TESTS_PROBLEM_H_
-#define KERAS_PAC_TESTS_PROBLEM_H_
+#pragma once
 
 #include <cstdint>
 #include <cstdio>
@@ -13,12 +12,11 @@
 
 namespace fuzz {
 
-// In the order of kpac_inputs.
-enum Input { X, ADAPTING_KERNEL, GUIDE, CENTER, VALID_MASK, ALPHA, EXPONENT, KERNEL, BIAS, INPUTS };
+// In the order of kpac_inputs, without upstream.
+enum Input { X, ADAPTING_KERNEL, GUIDE, CENTER, VALID_MASK, ALPHA, EXPONENT, FILTER, BIAS, INPUTS };
 
-constexpr const char* kInputNames[INPUTS] = {"x",          "adapting_kernel", "guide",
-                                             "center",     "valid_mask",      "alpha",
-                                             "exponent",   "kernel",          "bias"};
+constexpr const char* kInputNames[INPUTS] = {
+    "x", "adapting_kernel", "guide", "center", "valid_mask", "alpha", "exponent", "filter", "bias"};
 
 struct Problem {
   uint64_t seed = 0;
@@ -31,8 +29,8 @@ struct Problem {
   kpac_function backward() const {
     return sum ? KPAC_WINDOWED_SUM_GRADIENT : KPAC_ADAPTING_KERNEL_GRADIENT;
   }
-  bool kernel_from_guide() const { return !sum || !has[ADAPTING_KERNEL]; }
-  int64_t kernel_values() const {
+  bool is_guided() const { return !sum || !has[ADAPTING_KERNEL]; }
+  int64_t adapting_values() const {
     return !sizes.channel_wise ? 1 : sum ? sizes.input_channels : sizes.guide_channels;
   }
 };
@@ -41,23 +39,23 @@ inline int64_t outputs(const Problem& p) { return reference::pixels(p.sizes, p.s
 
 // Elements of the result of the forward function.
 inline int64_t result_elements(const Problem& p) {
-  return outputs(p) * (p.sum ? p.sizes.output_channels
-                             : reference::taps(p.sizes) * p.kernel_values());
+  return outputs(p) *
+         (p.sum ? p.sizes.output_channels : reference::taps(p.sizes) * p.adapting_values());
 }
 
 inline int64_t elements(const Problem& p, int input) {
   const kpac_sizes& s = p.sizes;
   switch (input) {
     case X: return reference::pixels(s, s.input_size) * s.input_channels;
-    case ADAPTING_KERNEL: return outputs(p) * reference::taps(s) * p.kernel_values();
+    case ADAPTING_KERNEL: return outputs(p) * reference::taps(s) * p.adapting_values();
     case GUIDE:
     case CENTER: return reference::pixels(s, s.guide_size) * s.guide_channels;
     case VALID_MASK: return reference::pixels(s, s.input_size);
     case ALPHA:
-    case EXPONENT: return p.kernel_values();
-    case KERNEL:
+    case EXPONENT: return p.adapting_values();
+    case FILTER:
       return reference::taps(s) *
-             (s.filter == KPAC_FULL ? s.input_channels * s.output_channels : 1);
+             (s.filter_type == KPAC_FULL ? s.input_channels * s.output_channels : 1);
     default: return s.output_channels;
   }
 }
@@ -71,8 +69,8 @@ inline double cost(const Problem& p) {
   const kpac_sizes& s = p.sizes;
   double work = 0;
   if (p.sum)
-    work += double(s.input_channels) * (s.filter == KPAC_FULL ? s.output_channels : 1);
-  if (p.kernel_from_guide()) work += 8 + double(s.guide_channels);
+    work += double(s.input_channels) * (s.filter_type == KPAC_FULL ? s.output_channels : 1);
+  if (p.is_guided()) work += 8 + double(s.guide_channels);
   work *= double(outputs(p)) * reference::taps(s);
   for (int input = 0; input < INPUTS; ++input)
     if (p.has[input]) work += elements(p, input);
@@ -92,7 +90,8 @@ inline std::string describe(const Problem& p) {
                   static_cast<long long>(value[1]));
     text += line;
   };
-  one("type", s.type), one("kind", s.kind), one("filter", s.filter), one("batch", s.batch);
+  one("type", s.type), one("kernel_type", s.kernel_type);
+  one("filter_type", s.filter_type), one("batch", s.batch);
   two("input_size", s.input_size), two("guide_size", s.guide_size);
   two("output_size", s.output_size), one("input_channels", s.input_channels);
   one("guide_channels", s.guide_channels), one("output_channels", s.output_channels);
@@ -111,5 +110,3 @@ inline std::string describe(const Problem& p) {
 }
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_PROBLEM_H_

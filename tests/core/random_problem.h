@@ -1,6 +1,5 @@
 // Draws valid problems and their data.
-#ifndef KERAS_PAC_TESTS_RANDOM_PROBLEM_H_
-#define KERAS_PAC_TESTS_RANDOM_PROBLEM_H_
+#pragma once
 
 #include <initializer_list>
 
@@ -112,27 +111,28 @@ inline void draw_sizes(Random& random, const Limits& limits, kpac_sizes* s) {
 
 inline void draw_options(Random& random, Problem* p) {
   kpac_sizes& s = p->sizes;
-  s.kind = static_cast<int32_t>(random.pick({KPAC_GAUSSIAN, KPAC_INVERSE}));
+  s.kernel_type = static_cast<int32_t>(random.pick({KPAC_GAUSSIAN, KPAC_INVERSE}));
   s.asymmetric = random.chance(0.3);
-  s.filter = static_cast<int32_t>(random.pick({KPAC_POOLING, KPAC_SHARED, KPAC_FULL, KPAC_FULL}));
+  s.filter_type =
+      static_cast<int32_t>(random.pick({KPAC_POOLING, KPAC_SHARED, KPAC_FULL, KPAC_FULL}));
   if (p->sum) {
     p->has[X] = true;
     p->has[ADAPTING_KERNEL] = random.chance(0.5);
-    p->has[KERNEL] = s.filter != KPAC_POOLING;
+    p->has[FILTER] = s.filter_type != KPAC_POOLING;
     p->has[BIAS] = random.chance(0.5);
-    if (p->has[ADAPTING_KERNEL] && s.filter != KPAC_FULL) s.channel_wise = random.chance(0.5);
+    if (p->has[ADAPTING_KERNEL] && s.filter_type != KPAC_FULL) s.channel_wise = random.chance(0.5);
   } else {
-    s.filter = KPAC_POOLING;
+    s.filter_type = KPAC_POOLING;
     s.input_channels = random.between(0, 2);  // not used
     s.channel_wise = random.chance(0.3);
     s.normalize = random.chance(0.35);
     p->has[VALID_MASK] = random.chance(0.35);
   }
-  if (s.filter != KPAC_FULL) s.output_channels = s.input_channels;
-  if (p->kernel_from_guide()) {
+  if (s.filter_type != KPAC_FULL) s.output_channels = s.input_channels;
+  if (p->is_guided()) {
     p->has[GUIDE] = true;
     p->has[CENTER] = random.chance(0.4);
-    p->has[ALPHA] = p->has[EXPONENT] = s.kind == KPAC_INVERSE;
+    p->has[ALPHA] = p->has[EXPONENT] = s.kernel_type == KPAC_INVERSE;
   } else {
     s.guide_channels = random.between(0, 2);  // not used
   }
@@ -179,5 +179,3 @@ inline std::vector<double> draw_values(Random& random, const Problem& p, int inp
 }
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_RANDOM_PROBLEM_H_

@@ -1,7 +1,6 @@
 // The mathematics of custom_ops/core/keras_pac.h in float64, as plainly as it can be written: one
 // loop over all meetings of an output pixel and a tap; gradients scatter. For tests only.
-#ifndef KERAS_PAC_TESTS_REFERENCE_H_
-#define KERAS_PAC_TESTS_REFERENCE_H_
+#pragma once
 
 #include <cstdint>
 #include <vector>
@@ -13,15 +12,18 @@ namespace reference {
 
 using Numbers = std::vector<Number>;
 
+// Stated again, so that another one in the header fails here.
+constexpr double kEpsilon = 1e-4;
+
 // As kpac_inputs, in float64.
 struct Inputs {
-  const double *x, *adapting_kernel, *guide, *center, *valid_mask, *alpha, *exponent, *kernel,
+  const double *x, *adapting_kernel, *guide, *center, *valid_mask, *alpha, *exponent, *filter,
       *bias;
 };
 
-// As kpac_gradients; empty where the input is NULL.
+// Empty where the input is NULL.
 struct Gradients {
-  Numbers x, adapting_kernel, guide, center, alpha, exponent, kernel, bias;
+  Numbers x, adapting_kernel, guide, center, alpha, exponent, filter, bias;
 };
 
 // What output pixel `pixel` and tap `tap` meet: pixel indices over the batch, or -1 for nothing.
@@ -60,14 +62,13 @@ void for_each_meeting(const kpac_sizes& s, Visit visit) {
       for (int64_t column = 0; column < s.output_size[1]; ++column)
         for (int64_t tap = 0; tap < taps(s); ++tap) {
           const int64_t t[2] = {tap / s.kernel_size[1], tap % s.kernel_size[1]};
-          visit(Meeting{
-              pixel_index(image, s.output_size, row, column), tap,
-              pixel_index(image, s.input_size, input_coordinate(s, 0, row, t[0]),
-                          input_coordinate(s, 1, column, t[1])),
-              pixel_index(image, s.guide_size, guide_coordinate(s, 0, row, t[0]),
-                          guide_coordinate(s, 1, column, t[1])),
-              pixel_index(image, s.guide_size, guide_coordinate(s, 0, row, middle[0]),
-                          guide_coordinate(s, 1, column, middle[1]))});
+          visit(Meeting{pixel_index(image, s.output_size, row, column), tap,
+                        pixel_index(image, s.input_size, input_coordinate(s, 0, row, t[0]),
+                                    input_coordinate(s, 1, column, t[1])),
+                        pixel_index(image, s.guide_size, guide_coordinate(s, 0, row, t[0]),
+                                    guide_coordinate(s, 1, column, t[1])),
+                        pixel_index(image, s.guide_size, guide_coordinate(s, 0, row, middle[0]),
+                                    guide_coordinate(s, 1, column, middle[1]))});
         }
 }
 
@@ -83,9 +84,9 @@ inline Number difference(const kpac_sizes& s, const Inputs& in, const Meeting& a
 // All intermediate results of the adapting kernel. `values` is V; index(i, t, v).
 struct AdaptingKernel {
   int64_t taps, values;
-  Numbers distance, raw, kernel;  // s, k and K
-  std::vector<double> mask;       // m, without v
-  Numbers divisor;                // D, without t
+  Numbers distance, similarity, adapting;  // s, k and K
+  std::vector<double> mask;                // m, without v
+  Numbers divisor;                         // D, without t
 
   int64_t index(int64_t pixel, int64_t tap, int64_t v) const {
     return (pixel * taps + tap) * values + v;
@@ -98,7 +99,7 @@ inline AdaptingKernel adapting_kernel(const kpac_sizes& s, const Inputs& in) {
   a.values = s.channel_wise ? s.guide_channels : 1;
   const int64_t outputs = pixels(s, s.output_size);
   a.distance.resize(outputs * a.taps * a.values);
-  a.raw = a.kernel = a.distance;
+  a.similarity = a.adapting = a.distance;
   a.mask.resize(outputs * a.taps);
   a.divisor.resize(outputs * a.values);
   std::vector<double> valid(outputs), in_image(outputs);
@@ -115,10 +116,11 @@ inline AdaptingKernel adapting_kernel(const kpac_sizes& s, const Inputs& in) {
     for (int64_t v = 0; v < a.values; ++v) {
       const int64_t itv = a.index(at.pixel, at.tap, v);
       const Number distance = a.distance[itv];
-      a.raw[itv] = s.kind == KPAC_GAUSSIAN
-                       ? exp(Number(-0.5) * distance)
-                       : in.alpha[v] + power(distance + 1e-4, Number(in.exponent[v] / 2));
-      if (s.normalize) a.divisor[at.pixel * a.values + v] += m * a.raw[itv];
+      a.similarity[itv] =
+          s.kernel_type == KPAC_GAUSSIAN
+              ? exp(Number(-0.5) * distance)
+              : in.alpha[v] + power(distance + kEpsilon, Number(in.exponent[v] / 2));
+      if (s.normalize) a.divisor[at.pixel * a.values + v] += m * a.similarity[itv];
     }
   });
   const bool divided = s.normalize || in.valid_mask;
@@ -135,8 +137,8 @@ inline AdaptingKernel adapting_kernel(const kpac_sizes& s, const Inputs& in) {
     for (int64_t v = 0; v < a.values; ++v) {
       const int64_t itv = a.index(at.pixel, at.tap, v);
       const Number divisor = a.divisor[at.pixel * a.values + v];
-      if (!divided) a.kernel[itv] = a.raw[itv];
-      if (divided && divisor.value != 0) a.kernel[itv] = m * a.raw[itv] / divisor;
+      if (!divided) a.adapting[itv] = a.similarity[itv];
+      if (divided && divisor.value != 0) a.adapting[itv] = m * a.similarity[itv] / divisor;
     }
   });
   return a;
@@ -150,9 +152,8 @@ inline Numbers output_mask(const AdaptingKernel& a) {
 }
 
 // Fills guide, center, alpha and exponent of `gradients`; u is dL/dK.
-inline void adapting_kernel_gradient(const kpac_sizes& s, const Inputs& in,
-                                     const AdaptingKernel& a, const Numbers& u,
-                                     Gradients* gradients) {
+inline void adapting_kernel_gradient(const kpac_sizes& s, const Inputs& in, const AdaptingKernel& a,
+                                     const Numbers& u, Gradients* gradients) {
   const int64_t guide_elements = pixels(s, s.guide_size) * s.guide_channels;
   gradients->guide.resize(guide_elements);
   if (in.center) gradients->center.resize(guide_elements);
@@ -165,7 +166,7 @@ inline void adapting_kernel_gradient(const kpac_sizes& s, const Inputs& in,
     for_each_meeting(s, [&](const Meeting& at) {
       for (int64_t v = 0; v < a.values; ++v) {
         const int64_t itv = a.index(at.pixel, at.tap, v);
-        weighted[at.pixel * a.values + v] += u[itv] * a.kernel[itv];
+        weighted[at.pixel * a.values + v] += u[itv] * a.adapting[itv];
       }
     });
   for_each_meeting(s, [&](const Meeting& at) {
@@ -176,10 +177,10 @@ inline void adapting_kernel_gradient(const kpac_sizes& s, const Inputs& in,
       const Number through = s.normalize ? u[itv] - weighted[iv] : u[itv];
       const Number dk = a.mask[at.pixel * a.taps + at.tap] * through / a.divisor[iv];
       Number ds;
-      if (s.kind == KPAC_GAUSSIAN) {
-        ds = Number(-0.5) * a.raw[itv] * dk;
+      if (s.kernel_type == KPAC_GAUSSIAN) {
+        ds = Number(-0.5) * a.similarity[itv] * dk;
       } else {
-        const Number base = a.distance[itv] + 1e-4;
+        const Number base = a.distance[itv] + kEpsilon;
         const Number half = in.exponent[v] / 2;
         ds = half * power(base, half - 1.0) * dk;
         gradients->alpha[v] += dk;
@@ -189,8 +190,7 @@ inline void adapting_kernel_gradient(const kpac_sizes& s, const Inputs& in,
         if (s.channel_wise && g != v) continue;
         const Number term = Number(2) * difference(s, in, at, g) * ds;
         if (at.guide >= 0) gradients->guide[at.guide * s.guide_channels + g] += term;
-        if (at.center >= 0)
-          center_gradient[at.center * s.guide_channels + g] += Number(-1) * term;
+        if (at.center >= 0) center_gradient[at.center * s.guide_channels + g] += Number(-1) * term;
       }
     }
   });
@@ -199,20 +199,21 @@ inline void adapting_kernel_gradient(const kpac_sizes& s, const Inputs& in,
 // K of a windowed sum as given or from the guide. The copy of the guide's intermediate results is
 // for the gradient.
 struct SumKernel {
-  bool from_guide;
-  AdaptingKernel guide_kernel;
-  Numbers kernel;
+  bool guided;
+  AdaptingKernel of_guide;
+  Numbers adapting;
   int64_t taps, values;
 
   SumKernel(const kpac_sizes& s, const Inputs& in)
-      : from_guide(!in.adapting_kernel), taps(reference::taps(s)),
+      : guided(!in.adapting_kernel),
+        taps(reference::taps(s)),
         values(s.channel_wise ? s.input_channels : 1) {
-    if (from_guide) {
-      guide_kernel = adapting_kernel(s, in);
-      kernel = guide_kernel.kernel;
+    if (guided) {
+      of_guide = adapting_kernel(s, in);
+      adapting = of_guide.adapting;
     } else {
-      kernel.assign(in.adapting_kernel,
-                    in.adapting_kernel + pixels(s, s.output_size) * taps * values);
+      adapting.assign(in.adapting_kernel,
+                      in.adapting_kernel + pixels(s, s.output_size) * taps * values);
     }
   }
 
@@ -224,16 +225,16 @@ struct SumKernel {
 // W_t[c, o], whatever the filter.
 inline double filter_value(const kpac_sizes& s, const Inputs& in, int64_t tap, int64_t c,
                            int64_t o) {
-  if (s.filter == KPAC_FULL)
-    return in.kernel[(tap * s.input_channels + c) * s.output_channels + o];
-  return c != o ? 0 : s.filter == KPAC_SHARED ? in.kernel[tap] : 1;
+  if (s.filter_type == KPAC_FULL)
+    return in.filter[(tap * s.input_channels + c) * s.output_channels + o];
+  return c != o ? 0 : s.filter_type == KPAC_SHARED ? in.filter[tap] : 1;
 }
 
 // visit(c, o) for the pairs of channels that the filter connects.
 template <typename Visit>
 void for_each_connection(const kpac_sizes& s, Visit visit) {
   for (int64_t c = 0; c < s.input_channels; ++c) {
-    const bool full = s.filter == KPAC_FULL;
+    const bool full = s.filter_type == KPAC_FULL;
     for (int64_t o = full ? 0 : c; o < (full ? s.output_channels : c + 1); ++o) visit(c, o);
   }
 }
@@ -246,7 +247,7 @@ inline Numbers windowed_sum(const kpac_sizes& s, const Inputs& in) {
   for_each_meeting(s, [&](const Meeting& at) {
     if (at.input < 0) return;
     for_each_connection(s, [&](int64_t c, int64_t o) {
-      y[at.pixel * s.output_channels + o] += K.kernel[K.index(at, c)] *
+      y[at.pixel * s.output_channels + o] += K.adapting[K.index(at, c)] *
                                              in.x[at.input * s.input_channels + c] *
                                              filter_value(s, in, at.tap, c, o);
     });
@@ -259,35 +260,33 @@ inline Gradients windowed_sum_gradient(const kpac_sizes& s, const Inputs& in,
   const SumKernel K(s, in);
   Gradients gradients;
   gradients.x.resize(pixels(s, s.input_size) * s.input_channels);
-  if (s.filter == KPAC_FULL)
-    gradients.kernel.resize(taps(s) * s.input_channels * s.output_channels);
-  if (s.filter == KPAC_SHARED) gradients.kernel.resize(taps(s));
+  if (s.filter_type == KPAC_FULL)
+    gradients.filter.resize(taps(s) * s.input_channels * s.output_channels);
+  if (s.filter_type == KPAC_SHARED) gradients.filter.resize(taps(s));
   if (in.bias) gradients.bias.resize(s.output_channels);
-  Numbers dK(K.kernel.size());
+  Numbers dK(K.adapting.size());
   for_each_meeting(s, [&](const Meeting& at) {
     if (in.bias && at.tap == 0)
       for (int64_t o = 0; o < s.output_channels; ++o)
         gradients.bias[o] += upstream[at.pixel * s.output_channels + o];
     if (at.input < 0) return;
     for_each_connection(s, [&](int64_t c, int64_t o) {
-      const Number k = K.kernel[K.index(at, c)];
+      const Number k = K.adapting[K.index(at, c)];
       const Number x = in.x[at.input * s.input_channels + c];
       const Number w = filter_value(s, in, at.tap, c, o);
       const Number u = upstream[at.pixel * s.output_channels + o];
       gradients.x[at.input * s.input_channels + c] += k * w * u;
       dK[K.index(at, c)] += x * w * u;
-      if (s.filter == KPAC_FULL)
-        gradients.kernel[(at.tap * s.input_channels + c) * s.output_channels + o] += k * x * u;
-      if (s.filter == KPAC_SHARED) gradients.kernel[at.tap] += k * x * u;
+      if (s.filter_type == KPAC_FULL)
+        gradients.filter[(at.tap * s.input_channels + c) * s.output_channels + o] += k * x * u;
+      if (s.filter_type == KPAC_SHARED) gradients.filter[at.tap] += k * x * u;
     });
   });
-  if (K.from_guide)
-    adapting_kernel_gradient(s, in, K.guide_kernel, dK, &gradients);
+  if (K.guided)
+    adapting_kernel_gradient(s, in, K.of_guide, dK, &gradients);
   else
     gradients.adapting_kernel = dK;
   return gradients;
 }
 
 }  // namespace reference
-
-#endif  // KERAS_PAC_TESTS_REFERENCE_H_

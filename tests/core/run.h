@@ -1,6 +1,5 @@
 // Calls the core on a problem, with buffers of exact sizes and a parallel-for of its own.
-#ifndef KERAS_PAC_TESTS_RUN_H_
-#define KERAS_PAC_TESTS_RUN_H_
+#pragma once
 
 #include <atomic>
 #include <map>
@@ -42,15 +41,19 @@ inline reference::Inputs reference_inputs(const Problem& p, const Data& data) {
     at[input] = !p.has[input] ? nullptr : values.empty() ? &none : values.data();
   }
   return {at[X],     at[ADAPTING_KERNEL], at[GUIDE],  at[CENTER], at[VALID_MASK],
-          at[ALPHA], at[EXPONENT],        at[KERNEL], at[BIAS]};
+          at[ALPHA], at[EXPONENT],        at[FILTER], at[BIAS]};
 }
 
-inline kpac_inputs core_inputs(const Problem& p, const Data& data) {
+// A call of the function that reads all of that, and writes nothing yet.
+inline kpac_call core_call(const Problem& p, const Data& data, kpac_function function) {
   const void* at[INPUTS];
   for (int input = 0; input < INPUTS; ++input)
     at[input] = p.has[input] ? data.buffers[input].data() : nullptr;
-  return {at[X],     at[ADAPTING_KERNEL], at[GUIDE],  at[CENTER], at[VALID_MASK],
-          at[ALPHA], at[EXPONENT],        at[KERNEL], at[BIAS]};
+  return {function,
+          p.sizes,
+          {at[X], at[ADAPTING_KERNEL], at[GUIDE], at[CENTER], at[VALID_MASK], at[ALPHA],
+           at[EXPONENT], at[FILTER], at[BIAS], data.upstream_buffer.data()},
+          {}};
 }
 
 // How `run` of kpac_parallel_for hands out its ranges; each is allowed by the header.
@@ -90,7 +93,9 @@ inline void run_parallel(void* context, int64_t count, Part part, void* job) {
 
 inline Pool draw_pool(Random& random) {
   const int64_t order = random.between(0, 9);
-  return {order < 1 ? Order::kThreads : order < 6 ? Order::kOneRange : Order::kBackwards,
+  return {order < 1   ? Order::kThreads
+          : order < 6 ? Order::kOneRange
+                      : Order::kBackwards,
           static_cast<int32_t>(random.pick({1, 2, 4})), random.pick({1, 1, 2, 3, 100})};
 }
 
@@ -102,76 +107,54 @@ struct Results {
 
 class Core {
  public:
-  Core(const Problem& p, const Data& data, Pool pool)
-      : p_(p), data_(data), inputs_(core_inputs(p, data)), pool_(pool),
-        parallel_for_{&pool_, pool.workers, run_parallel} {}
+  Core(const Problem& p, const Data& data, Pool pool) : p_(p), data_(data), pool_(pool) {}
 
   void forward(Results* results) {
-    Buffer& result = add(results, "result", p_.sizes.type, result_elements(p_));
-    if (!prepare(p_.forward(), nullptr, results)) return;
-    if (p_.sum) {
-      finish(kpac_cpu_windowed_sum(&p_.sizes, &inputs_, result.data(), workspace_.data(),
-                                   &parallel_for_, error_, sizeof error_),
-             results);
-    } else {
-      void* mask = nullptr;
-      if (p_.has[VALID_MASK])
-        mask = add(results, "output_mask", p_.sizes.type, outputs(p_)).data();
-      finish(kpac_cpu_adapting_kernel(&p_.sizes, &inputs_, result.data(), mask, workspace_.data(),
-                                      &parallel_for_, error_, sizeof error_),
-             results);
-    }
+    kpac_call call = core_call(p_, data_, p_.forward());
+    void* result = add(results, "result", p_.sizes.type, result_elements(p_));
+    (p_.sum ? call.outputs.y : call.outputs.adapting_kernel) = result;
+    if (p_.has[VALID_MASK])
+      call.outputs.output_mask = add(results, "output_mask", p_.sizes.type, outputs(p_));
+    run(call, results);
   }
 
   void backward(Results* results) {
-    void* at[INPUTS];
+    kpac_call call = core_call(p_, data_, p_.backward());
+    kpac_outputs& out = call.outputs;
+    void** const at[INPUTS] = {&out.x,     &out.adapting_kernel, &out.guide,  &out.center, nullptr,
+                               &out.alpha, &out.exponent,        &out.filter, &out.bias};
     for (int input = 0; input < INPUTS; ++input)
-      at[input] = !p_.wanted[input]
-                      ? nullptr
-                      : add(results, std::string("gradient of ") + kInputNames[input],
-                            type_of(p_, input), elements(p_, input))
-                            .data();
-    const kpac_gradients gradients{at[X],     at[ADAPTING_KERNEL], at[GUIDE],  at[CENTER],
-                                   at[ALPHA], at[EXPONENT],        at[KERNEL], at[BIAS]};
-    if (!prepare(p_.backward(), &gradients, results)) return;
-    const auto function =
-        p_.sum ? kpac_cpu_windowed_sum_gradient : kpac_cpu_adapting_kernel_gradient;
-    finish(function(&p_.sizes, &inputs_, data_.upstream_buffer.data(), &gradients,
-                    workspace_.data(), &parallel_for_, error_, sizeof error_),
-           results);
+      if (p_.wanted[input])
+        *at[input] = add(results, std::string("gradient of ") + kInputNames[input],
+                         type_of(p_, input), elements(p_, input));
+    run(call, results);
   }
 
  private:
-  static Buffer& add(Results* results, const std::string& name, int32_t type, int64_t count) {
-    return results->buffers.emplace(name, Buffer(type, count)).first->second;
+  static void* add(Results* results, const std::string& name, int32_t type, int64_t count) {
+    return results->buffers.emplace(name, Buffer(type, count)).first->second.data();
   }
 
-  bool prepare(kpac_function function, const kpac_gradients* gradients, Results* results) {
-    if (!finish(kpac_check(function, &p_.sizes, &inputs_, error_, sizeof error_), results))
-      return false;
-    const int64_t bytes =
-        kpac_cpu_workspace(function, &p_.sizes, &inputs_, gradients, pool_.workers);
-    if (bytes < 0 || bytes > int64_t{1} << 30) {
-      results->error = "workspace of " + std::to_string(bytes) + " bytes";
-      return false;
+  void run(const kpac_call& call, Results* results) {
+    char error[512] = "";
+    kpac_status status = kpac_check(&call, error, sizeof error);
+    if (status == KPAC_OK) {
+      const int64_t bytes = kpac_cpu_workspace(&call, pool_.workers);
+      if (bytes < 0 || bytes > int64_t{1} << 30) {
+        results->error = "workspace of " + std::to_string(bytes) + " bytes";
+        return;
+      }
+      const Buffer workspace(KPAC_FLOAT16, (bytes + 1) / 2);
+      const kpac_parallel_for parallel_for{&pool_, pool_.workers, run_parallel};
+      status = kpac_cpu_run(&call, workspace.data(), &parallel_for, error, sizeof error);
     }
-    workspace_ = Buffer(KPAC_FLOAT16, (bytes + 1) / 2);
-    return true;
-  }
-
-  bool finish(kpac_status status, Results* results) {
     if (status != KPAC_OK)
-      results->error = "status " + std::to_string(status) + ": " + std::string(error_);
-    return status == KPAC_OK;
+      results->error = "status " + std::to_string(status) + ": " + std::string(error);
   }
 
   const Problem& p_;
   const Data& data_;
-  kpac_inputs inputs_;
   Pool pool_;
-  kpac_parallel_for parallel_for_;
-  Buffer workspace_{KPAC_FLOAT16, 0};
-  char error_[512] = {};
 };
 
 inline Results run_core(const Problem& p, const Data& data, Pool pool) {
@@ -183,5 +166,3 @@ inline Results run_core(const Problem& p, const Data& data, Pool pool) {
 }
 
 }  // namespace fuzz
-
-#endif  // KERAS_PAC_TESTS_RUN_H_

@@ -4,8 +4,10 @@
 of more than 2^31 pixels. Run again what they print to repeat a failure.
 """
 
+import bisect
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 
@@ -84,24 +86,49 @@ def test_every_element_by_finite_differences(drivers, instructions):
     check(process, instructions=instructions)
 
 
+def functions_of(program):
+    """{address: (name, instructions, addresses of its callers)}."""
+    command = ["objdump", "-d", "--no-show-raw-insn", program]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    blocks = re.findall(r"^([0-9a-f]+) <(.*)>:\n((?:.+\n)*)", code, re.MULTILINE)
+    functions = {int(start, 16): (name, text, set()) for start, name, text in blocks}
+    starts = list(functions)
+    for start, (_, text, _) in functions.items():
+        for target in re.findall(r"\b(?:call|j[a-z]+) +([0-9a-f]+) <", text):
+            called = starts[bisect.bisect(starts, int(target, 16)) - 1]
+            if called != start:
+                functions[called][2].add(start)
+    return functions
+
+
+def owned_by(functions, instruction_sets):
+    """Those of these instruction sets, and those that only owned ones call."""
+    owned = {
+        start
+        for start, (name, _, _) in functions.items()
+        if any(instructions in name for instructions in instruction_sets)
+    }
+    while True:
+        more = {
+            start for start, (_, _, callers) in functions.items() if callers and callers <= owned
+        }
+        if more <= owned:
+            return owned
+        owned |= more
+
+
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="there is no objdump")
 @pytest.mark.skipif(
-    "avx512" not in build.build_core.instruction_sets(), reason="not compiled for AVX-512"
+    "avx512" not in build.core.instruction_sets(), reason="not compiled for AVX-512"
 )
-def test_vector_instructions_stay_behind_the_choice(drivers):
-    """No function that all instruction sets share is taken from the object files of one of them."""
-    command = ["objdump", "-d", "--no-show-raw-insn", drivers / "fuzz"]
-    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    users = {"%ymm": set(), "%zmm": set()}
-    for line in code.splitlines():
-        if line.endswith(">:"):
-            function = line
-        for register, functions in users.items():
-            if register in line:
-                functions.add(function)
-    assert users["%ymm"] and users["%zmm"]
-    assert not [name for name in users["%ymm"] if "avx2" not in name and "avx512" not in name]
-    assert not [name for name in users["%zmm"] if "avx512" not in name]
+@pytest.mark.parametrize("program", ["fuzz", "fuzz_linked_in_reverse"])
+def test_vector_instructions_stay_behind_the_choice(drivers, program):
+    """Nothing that other instruction sets call was compiled with those of one, in any order."""
+    functions = functions_of(drivers / program)
+    for register, owners in {"%ymm": ("avx2", "avx512"), "%zmm": ("avx512",)}.items():
+        users = {start for start, (_, text, _) in functions.items() if register in text}
+        assert users
+        assert not [functions[user][0] for user in users - owned_by(functions, owners)]
 
 
 @pytest.mark.slow

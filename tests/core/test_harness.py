@@ -6,27 +6,25 @@ import sys
 
 import pytest
 
-from custom_ops import build_core
+from custom_ops.build import core
 from tests.support.paths import ROOT
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        shutil.which(build_core.cxx()[0]) is None, reason="there is no C++ compiler"
-    ),
+    pytest.mark.skipif(shutil.which(core.cxx()[0]) is None, reason="there is no C++ compiler"),
 ]
 
 
 def cuda_headers():
     try:
-        return build_core.cuda_home()
+        return core.cuda_home()
     except FileNotFoundError:
         return None
 
 
 def check(library, device, *build_options):
     """Build a library, and check random cases with it."""
-    run("custom_ops/build_core.py", *build_options, "--output", library)
+    run("-m", "custom_ops.build.core", *build_options, "--output", library)
     run("-m", "custom_ops.harness", "--library", library, "--device", device, "--cases", 100)
 
 

@@ -25,14 +25,14 @@ SUM = {
     "center": absent(),
     "alpha": absent(),
     "exponent": absent(),
-    "kernel": ones(3, 3, 3, 6),
+    "filter": ones(3, 3, 3, 6),
     "bias": ones(6),
     "output_size": [5, 4],
     "padding": [1, 1],
     "kernel_size": [3, 3],
 }
 GIVEN = {**SUM, "guide": absent(), "adapting_kernel": ones(2, 5, 4, 9, 1)}
-INVERSE = {**SUM, "kind": "inverse", "alpha": ones(1), "exponent": ones(1)}
+INVERSE = {**SUM, "kernel_type": "inverse", "alpha": ones(1), "exponent": ones(1)}
 KERNEL = {
     "guide": ones(2, 5, 4, 2),
     "center": absent(),

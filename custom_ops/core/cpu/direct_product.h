@@ -6,15 +6,14 @@
 #include "matmul.h"
 #include "sum_tile.h"
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 // One tap of a row of outputs.
 template <typename A>
 struct DirectTap {
-  const A* x;       // the pixel of output 0
-  const A* kernel;  // K of output 0; the next output's follows
-  const A* filter;  // W_t as a panel
+  const A* x;         // the pixel of output 0
+  const A* adapting;  // K of output 0; the next output's follows
+  const A* filter;    // W_t as a panel
 };
 
 // Adds to `rows` outputs; pixels are x_stride apart. Totals and the products of one tap share the
@@ -37,7 +36,7 @@ void direct_block(const DirectTap<A>* taps, int64_t count, int64_t channels, int
       for (int i = 0; i < (rows + 2) / 3; ++i) ++base[i];
       filter += kPanel<A>;
     }
-    for (int i = 0; i < rows; ++i) totals[i] += products[i] * tap->kernel[first + i];
+    for (int i = 0; i < rows; ++i) totals[i] += products[i] * tap->adapting[first + i];
   }
   for (int i = 0; i < rows; ++i) store(sums + i * sums_stride, totals[i]);
 }
@@ -49,11 +48,11 @@ using DirectBlock = void (*)(const DirectTap<A>*, int64_t, int64_t, int64_t, int
 template <typename A>
 void add_direct(const DirectTap<A>* taps, int64_t count, int64_t channels, int64_t first,
                 int64_t last, int64_t x_stride, A* sums, int64_t sums_stride) {
-#define KPAC_ROWS(n) direct_block<A, n < kMaxRows ? n : kMaxRows>
-  static const DirectBlock<A> run[] = {
-      KPAC_ROWS(1), KPAC_ROWS(2),  KPAC_ROWS(3),  KPAC_ROWS(4),  KPAC_ROWS(5),
-      KPAC_ROWS(6), KPAC_ROWS(7),  KPAC_ROWS(8),  KPAC_ROWS(9),  KPAC_ROWS(10),
-      KPAC_ROWS(11), KPAC_ROWS(12), KPAC_ROWS(13), KPAC_ROWS(14)};
+#define KPAC_ROWS(n) direct_block<A, std::min(n, kMaxRows)>
+  static const DirectBlock<A> run[] = {KPAC_ROWS(1),  KPAC_ROWS(2),  KPAC_ROWS(3),  KPAC_ROWS(4),
+                                       KPAC_ROWS(5),  KPAC_ROWS(6),  KPAC_ROWS(7),  KPAC_ROWS(8),
+                                       KPAC_ROWS(9),  KPAC_ROWS(10), KPAC_ROWS(11), KPAC_ROWS(12),
+                                       KPAC_ROWS(13), KPAC_ROWS(14)};
 #undef KPAC_ROWS
   const int64_t rows = last - first, blocks = ceil_divide(rows, kMaxRows);
   for (int64_t block = 0; block < blocks; ++block) {
@@ -65,30 +64,29 @@ void add_direct(const DirectTap<A>* taps, int64_t count, int64_t channels, int64
 
 // Whether x and the filter are such.
 template <typename T>
-bool is_direct(const Filter<Wide<T>>& filter) {
+bool is_direct(const PackedFilter<Wide<T>>& filter) {
   return std::is_same<T, Wide<T>>::value && filter.filters <= kLanes<Wide<T>>;
 }
 
 // Adds the sums of row m of a tile.
 template <typename A>
-void add_direct_row(const Image<A>& x, const Tile& tile, const Filter<A>& filter, int64_t m,
-                    const A* kernel, const RowScratch<DirectTap<A>>& scratch, A* sums,
+void add_direct_row(const Image<A>& x, const Tile& tile, const PackedFilter<A>& filter, int64_t m,
+                    const A* adapting, const RowScratch<DirectTap<A>>& scratch, A* sums,
                     int64_t sums_stride) {
   int64_t count = 0, x_stride = 0;
   for (const TapBlock& block : filter.blocks[tile.phase]) {
-    for_each_run(x, tile, block.first, block.last, m, [&](int64_t tap, int64_t at, int64_t offset,
-                                                         int64_t first, int64_t last,
-                                                         int64_t step) {
-      x_stride = step;
-      if (first == last) return;
-      const A* panel = filter.forward + block.forward_offset + tap * x.channels * kPanel<A>;
-      scratch.taps[count++] = {{x.pixels + offset, kernel + at, panel}, first, last};
-    });
+    for_each_run(
+        x, tile, block.first, block.last, m,
+        [&](int64_t tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t step) {
+          x_stride = step;
+          if (first == last) return;
+          const A* panel = filter.forward + block.forward_offset + tap * x.channels * kPanel<A>;
+          scratch.taps[count++] = {{x.pixels + offset, adapting + at, panel}, first, last};
+        });
   }
   for_each_part(scratch, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
     add_direct(scratch.met, met, x.channels, start, stop, x_stride, sums, sums_stride);
   });
 }
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

@@ -1,35 +1,11 @@
-// The functions of one instruction set. `only_count` computes nothing and returns the bytes of
-// workspace.
+// One entry point for each set of instructions.
 #pragma once
 
 #include "../keras_pac.h"
 
-namespace kpac {
+// Runs a call, after its check, and returns the bytes of workspace that it needs. Without a
+// `parallel_for.run` it only counts these.
+typedef int64_t kpac_engine(const kpac_call& call, void* workspace,
+                            const kpac_parallel_for& parallel_for);
 
-struct Engine {
-  int64_t (*adapting_kernel)(const kpac_sizes&, const kpac_inputs&, void* out, void* out_mask,
-                             void* workspace, const kpac_parallel_for&, bool only_count);
-  int64_t (*adapting_kernel_gradient)(const kpac_sizes&, const kpac_inputs&, const void* upstream,
-                                      const kpac_gradients&, void* workspace,
-                                      const kpac_parallel_for&, bool only_count);
-  int64_t (*windowed_sum)(const kpac_sizes&, const kpac_inputs&, void* out, void* workspace,
-                          const kpac_parallel_for&, bool only_count);
-  int64_t (*windowed_sum_gradient)(const kpac_sizes&, const kpac_inputs&, const void* upstream,
-                                   const kpac_gradients&, void* workspace,
-                                   const kpac_parallel_for&, bool only_count);
-};
-
-// For sizes.type.
-namespace generic {
-const Engine& engine(int32_t type);
-}
-#if defined(__x86_64__)
-namespace avx2 {
-const Engine& engine(int32_t type);
-}
-namespace avx512 {
-const Engine& engine(int32_t type);
-}
-#endif
-
-}  // namespace kpac
+extern "C" kpac_engine kpac_engine_generic, kpac_engine_avx2, kpac_engine_avx512;

@@ -1,4 +1,4 @@
-// The adapting kernel of one tile, tap by tap, and its gradient.
+// The similarities k of one tile, tap by tap, and their gradient.
 //
 // A tile has every guide channel as a plane of its own, so that a vector holds one channel of
 // neighbouring pixels and no sum runs across a vector.
@@ -8,30 +8,39 @@
 
 #include "plan.h"
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 template <typename A>
-constexpr A kInverseEpsilon = static_cast<A>(1e-4);
+constexpr A kInverseEpsilon = static_cast<A>(KPAC_INVERSE_EPSILON);
 
-// The guide as the kernel of a problem sees it.
+// The guide of a problem, and how it is compared.
 template <typename T>
 struct Guide {
   using A = Wide<T>;
   const T* guide;
   const T* center;  // or the guide itself
   int64_t height, width, channels;
-  kpac_kind kind;
-  bool asymmetric;
-  A alpha, exponent;  // of the inverse kernel that is not channel-wise
+  bool gaussian, asymmetric;
+  const A *alpha, *exponent;  // (V,), of the inverse kernel
+
+  Guide(const kpac_sizes& s, const kpac_inputs& in)
+      : guide(static_cast<const T*>(in.guide)),
+        center(in.center == nullptr ? guide : static_cast<const T*>(in.center)),
+        height(s.guide_size[0]),
+        width(s.guide_size[1]),
+        channels(s.guide_channels),
+        gaussian(s.kernel_type == KPAC_GAUSSIAN),
+        asymmetric(s.asymmetric != 0),
+        alpha(static_cast<const A*>(in.alpha)),
+        exponent(static_cast<const A*>(in.exponent)) {}
 };
 
 // What a worker keeps of a tile.
 template <typename A>
 struct GuideScratch {
-  A* planes;            // [channel][packed row][packed column]
-  A* center;            // [channel][row][column]
-  A* planes_gradient;   // the same, where gradients are wanted
+  A* planes;           // [channel][packed row][packed column]
+  A* center;           // [channel][row][column]
+  A* planes_gradient;  // the same, where gradients are wanted
   A* center_gradient;
   int64_t plane;  // elements between channels
 
@@ -135,7 +144,7 @@ void pack_guide(const Guide<T>& guide, const Tile& tile, int64_t first_channel, 
     to_planes(guide.center + image, guide.height, guide.width, guide.channels, tile.center_row(m),
               tile.center_column(0), tile.columns->lattice.guide_step, tile.width, channels,
               scratch.center + m * tile.stride, tile.plane());
-    // Vectors reach beyond the last pixel; there nothing may be that 0 times is not 0.
+    // Vectors reach beyond the last pixel: NaN or infinity there would outlive a product with 0.
     for (int64_t c = 0; c < channels; ++c) {
       Wide<T>* center = scratch.center + c * tile.plane() + m * tile.stride;
       std::fill(center + tile.width, center + tile.stride, Wide<T>{0});
@@ -157,9 +166,9 @@ inline void add_squares(const A* planes, int64_t plane, const A* center, int64_t
   for (int v = 0; v < vectors; ++v) total[v] = load(sums + v * kLanes<A>);
   for (int64_t c = 0; c < channels; ++c) {
     for (int v = 0; v < vectors; ++v) {
-      const Vector<A> d = difference<A>(load(planes + c * plane + v * kLanes<A>),
-                                        load(center + c * center_plane + v * kLanes<A>),
-                                        asymmetric);
+      const Vector<A> d =
+          difference<A>(load(planes + c * plane + v * kLanes<A>),
+                        load(center + c * center_plane + v * kLanes<A>), asymmetric);
       total[v] += d * d;
     }
   }
@@ -198,42 +207,46 @@ void squared_distances(const Guide<T>& guide, const Tile& tile,
   }
 }
 
-// Turns squared distances into k.
-template <typename A>
-void to_kernel(kpac_kind kind, A alpha, A exponent, int64_t count, A* values) {
-  if (kind == KPAC_GAUSSIAN) {
+// Turns squared distances into k. Not for channel-wise kernels, as the functions below.
+template <typename T>
+void to_similarity(const Guide<T>& guide, int64_t count, Wide<T>* values) {
+  using A = Wide<T>;
+  if (guide.gaussian) {
     for (int64_t i = 0; i < count; i += kLanes<A>) {
       store(values + i, exp_nonpositive(load(values + i) * static_cast<A>(-0.5)));
     }
-  } else {
-    for (int64_t i = 0; i < count; ++i) {
-      values[i] = alpha + std::pow(values[i] + kInverseEpsilon<A>, exponent / 2);
-    }
+    return;
+  }
+  const A alpha = *guide.alpha, exponent = *guide.exponent;
+  for (int64_t i = 0; i < count; ++i) {
+    values[i] = alpha + std::pow(values[i] + kInverseEpsilon<A>, exponent / 2);
   }
 }
 
 template <typename T>
-void adapting_kernel_tile(const Guide<T>& guide, const Tile& tile,
-                          const GuideScratch<Wide<T>>& scratch, Wide<T>* kernel) {
-  squared_distances(guide, tile, scratch, kernel);
-  to_kernel(guide.kind, guide.alpha, guide.exponent, tile.taps() * tile.plane(), kernel);
+void similarity_tile(const Guide<T>& guide, const Tile& tile, const GuideScratch<Wide<T>>& scratch,
+                     Wide<T>* similarity) {
+  squared_distances(guide, tile, scratch, similarity);
+  to_similarity(guide, tile.taps() * tile.plane(), similarity);
 }
 
 // Turns the gradient by k into twice that by the squared distance s, and adds those by alpha and
-// exponent. `kernel` holds k for the gaussian kernel, s for the inverse one.
-template <typename A>
-void to_distance_gradient(kpac_kind kind, A exponent, int64_t count, const A* kernel, A* gradient,
-                          double* alpha_gradient, double* exponent_gradient) {
-  if (kind == KPAC_GAUSSIAN) {
+// exponent to two sums. `values` holds k for the gaussian kernel, s for the inverse one.
+template <typename T>
+void to_distance_gradient(const Guide<T>& guide, int64_t count, const Wide<T>* values,
+                          Wide<T>* gradient, double* exponent_sums) {
+  using A = Wide<T>;
+  if (guide.gaussian) {
     for (int64_t i = 0; i < count; i += kLanes<A>) {
-      store(gradient + i, -load(kernel + i) * load(gradient + i));
+      store(gradient + i, -load(values + i) * load(gradient + i));
     }
     return;
   }
+  const A exponent = *guide.exponent;
   for (int64_t i = 0; i < count; ++i) {
-    const A base = kernel[i] + kInverseEpsilon<A>, power = std::pow(base, exponent / 2);
-    *alpha_gradient += gradient[i];
-    *exponent_gradient += gradient[i] * std::log(base) / 2 * power;
+    const A base = values[i] + kInverseEpsilon<A>, power = std::pow(base, exponent / 2);
+    exponent_sums[0] += gradient[i];
+    exponent_sums[1] += gradient[i] * std::log(base) / 2 * power;
     gradient[i] *= exponent * std::pow(base, exponent / 2 - 1);
   }
 }
@@ -250,8 +263,8 @@ void add_gradient_at(const Tile& tile, const GuideScratch<A>& scratch, const A* 
   const A* weight = weights + m * tile.stride + i;
   for (int64_t row : tile.rows->packing.position) {
     for (int64_t column : tile.columns->packing.position) {
-      const int64_t start = first * scratch.plane +
-                            (row + m) * tile.columns->packing.extent + column + i;
+      const int64_t start =
+          first * scratch.plane + (row + m) * tile.columns->packing.extent + column + i;
 #pragma GCC unroll 16
       for (int c = 0; c < channels; ++c) {
 #pragma GCC unroll 4
@@ -299,7 +312,7 @@ void add_guide_gradient(const Guide<T>& guide, const Tile& tile,
   const int64_t step = tile.columns->lattice.guide_step;
   for (int64_t channel = 0; channel < guide.channels; channel += kPlanes) {
     const int64_t channels = std::min(kPlanes, guide.channels - channel);
-    // If one pack holds all channels, it is still there from the kernel of this tile.
+    // If one pack holds all channels, it is still there from squared_distances.
     if (guide.channels > kPlanes) pack_guide(guide, tile, channel, channels, scratch);
     std::fill(scratch.planes_gradient, scratch.planes_gradient + channels * scratch.plane, A{0});
     for (int64_t m = 0; m < tile.height; ++m) {
@@ -316,21 +329,19 @@ void add_guide_gradient(const Guide<T>& guide, const Tile& tile,
     }
     if (guide_gradient != nullptr) {
       for_each_packed_run(tile, [&](int64_t position, int64_t count, int64_t row, int64_t column) {
-        add_from_planes(guide_gradient + image + channel, guide.height, guide.width,
-                        guide.channels, row, column, step, count, channels,
-                        scratch.planes_gradient + position, scratch.plane);
+        add_from_planes(guide_gradient + image + channel, guide.height, guide.width, guide.channels,
+                        row, column, step, count, channels, scratch.planes_gradient + position,
+                        scratch.plane);
       });
     }
     if (center_gradient != nullptr) {
       for (int64_t m = 0; m < tile.height; ++m) {
         add_from_planes(center_gradient + image + channel, guide.height, guide.width,
-                        guide.channels, tile.center_row(m), tile.center_column(0), step,
-                        tile.width, channels, scratch.center_gradient + m * tile.stride,
-                        tile.plane());
+                        guide.channels, tile.center_row(m), tile.center_column(0), step, tile.width,
+                        channels, scratch.center_gradient + m * tile.stride, tile.plane());
       }
     }
   }
 }
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

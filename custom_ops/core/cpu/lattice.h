@@ -7,7 +7,7 @@
 
 #include "../keras_pac.h"
 
-namespace kpac {
+namespace kpac::KPAC_ISA {
 
 inline int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_divide(a, b) * b; }
@@ -88,4 +88,4 @@ inline int64_t independent_height(const std::vector<Lattice>& phases) {
   return height;
 }
 
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

@@ -6,8 +6,7 @@
 #include "lattice.h"
 #include "vector.h"
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 // Rows of C held in registers: with two vectors of columns they fill the register file.
 #if defined(__AVX512F__)
@@ -26,8 +25,8 @@ constexpr int64_t kPanel = 2 * kLanes<A>;
 enum class Order { kByRow, kByColumn };
 
 template <typename A, Order order, int rows, int vectors>
-void multiply_block(int64_t depth, const A* a, int64_t a_stride, const A* b, int64_t b_stride,
-                    A* c, int64_t c_stride, bool accumulate) {
+void multiply_block(int64_t depth, const A* a, int64_t a_stride, const A* b, int64_t b_stride, A* c,
+                    int64_t c_stride, bool accumulate) {
   constexpr int lanes = kLanes<A>;
   Vector<A> sums[rows][vectors];
   for (int i = 0; i < rows; ++i) {
@@ -45,8 +44,7 @@ void multiply_block(int64_t depth, const A* a, int64_t a_stride, const A* b, int
     for (int v = 0; v < vectors; ++v) columns[v] = load(b + v * lanes);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      const A value =
-          order == Order::kByRow ? base[i / 3][(i % 3) * a_stride] : a[i];
+      const A value = order == Order::kByRow ? base[i / 3][(i % 3) * a_stride] : a[i];
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) sums[i][v] += columns[v] * value;
     }
@@ -68,7 +66,7 @@ using Block = void (*)(int64_t, const A*, int64_t, const A*, int64_t, A*, int64_
 
 template <typename A, Order order, int vectors>
 Block<A> block_of(int64_t rows) {
-#define KPAC_ROWS(n) multiply_block<A, order, n < kMaxRows ? n : kMaxRows, vectors>
+#define KPAC_ROWS(n) multiply_block<A, order, std::min(n, kMaxRows), vectors>
   static const Block<A> blocks[] = {KPAC_ROWS(1),  KPAC_ROWS(2),  KPAC_ROWS(3),  KPAC_ROWS(4),
                                     KPAC_ROWS(5),  KPAC_ROWS(6),  KPAC_ROWS(7),  KPAC_ROWS(8),
                                     KPAC_ROWS(9),  KPAC_ROWS(10), KPAC_ROWS(11), KPAC_ROWS(12),
@@ -92,7 +90,8 @@ void multiply(int64_t rows, int64_t columns, int64_t depth, const A* a, int64_t 
       for (int64_t block = 0; block < blocks; ++block) {
         const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
         const auto run = narrow ? block_of<A, order, 1>(count) : block_of<A, order, 2>(count);
-        const A* from = order == Order::kByRow ? a + first * a_stride + k : a + first + k * a_stride;
+        const A* from =
+            order == Order::kByRow ? a + first * a_stride + k : a + first + k * a_stride;
         run(std::min(kDepth, depth - k), from, a_stride, panel + k * b_stride, b_stride,
             c + first * c_stride + column, c_stride, accumulate || k > 0);
       }
@@ -106,5 +105,4 @@ int64_t panels_size(int64_t depth, int64_t columns) {
   return round_up(columns, kPanel<A>) * depth;
 }
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

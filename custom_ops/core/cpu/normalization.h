@@ -3,8 +3,7 @@
 
 #include "plan.h"
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 // Which taps count.
 template <typename T>
@@ -12,6 +11,12 @@ struct Counted {
   const T* valid_mask;  // or NULL: all pixels of the input are valid
   int64_t height, width;
   bool normalize;
+
+  Counted(const kpac_sizes& s, const kpac_inputs& in)
+      : valid_mask(static_cast<const T*>(in.valid_mask)),
+        height(s.input_size[0]),
+        width(s.input_size[1]),
+        normalize(s.normalize != 0) {}
 
   bool any() const { return normalize || valid_mask != nullptr; }
 
@@ -50,18 +55,18 @@ void find_counted(const Counted<T>& counted, const Tile& tile, Wide<T>* met, Wid
 
 // K = m k / D in place of k; also leaves the whole D in `divisor`.
 template <typename A>
-void divide(bool normalize, const Tile& tile, const A* met, A* kernel, A* divisor) {
+void divide(bool normalize, const Tile& tile, const A* met, A* adapting, A* divisor) {
   for (int64_t m = 0; m < tile.height; ++m) {
     for (int64_t at = m * tile.stride; at < m * tile.stride + tile.width; ++at) {
       A total = 0;
       for (int64_t tap = 0; tap < tile.taps(); ++tap) {
         const int64_t i = tap * tile.plane() + at;
-        kernel[i] *= met[i];
-        total += kernel[i];
+        adapting[i] *= met[i];
+        total += adapting[i];
       }
       if (normalize) divisor[at] = total;
       for (int64_t tap = 0; tap < tile.taps(); ++tap) {
-        A& value = kernel[tap * tile.plane() + at];
+        A& value = adapting[tap * tile.plane() + at];
         value = divisor[at] == 0 ? A{0} : value / divisor[at];
       }
     }
@@ -70,14 +75,14 @@ void divide(bool normalize, const Tile& tile, const A* met, A* kernel, A* diviso
 
 // dk in place of dK, with K and D as `divide` leaves them.
 template <typename A>
-void divide_back(bool normalize, const Tile& tile, const A* met, const A* kernel, const A* divisor,
-                 A* gradient) {
+void divide_back(bool normalize, const Tile& tile, const A* met, const A* adapting,
+                 const A* divisor, A* gradient) {
   for (int64_t m = 0; m < tile.height; ++m) {
     for (int64_t at = m * tile.stride; at < m * tile.stride + tile.width; ++at) {
       A common = 0;
       for (int64_t tap = 0; normalize && tap < tile.taps(); ++tap) {
         const int64_t i = tap * tile.plane() + at;
-        common += gradient[i] * kernel[i];
+        common += gradient[i] * adapting[i];
       }
       for (int64_t tap = 0; tap < tile.taps(); ++tap) {
         const int64_t i = tap * tile.plane() + at;
@@ -87,5 +92,4 @@ void divide_back(bool normalize, const Tile& tile, const A* met, const A* kernel
   }
 }
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

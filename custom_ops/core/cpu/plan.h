@@ -11,8 +11,7 @@
 #include "types.h"
 #include "vector.h"
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 constexpr int64_t kTileRows = 8, kTileColumns = 64;
 constexpr int64_t kPlanePadding = kVectorBytes / 4;
@@ -147,8 +146,8 @@ inline Plan make_plan(const kpac_sizes& s, bool input_dilated) {
     for (const auto& rows : phases) {
       for (const auto& columns : plan.columns) {
         plan.largest_taps =
-            std::max(plan.largest_taps, static_cast<int64_t>(rows.lattice.taps.size() *
-                                                             columns.lattice.taps.size()));
+            std::max(plan.largest_taps,
+                     static_cast<int64_t>(rows.lattice.taps.size() * columns.lattice.taps.size()));
         plan.largest_planes =
             std::max(plan.largest_planes, rows.packing.extent * columns.packing.extent);
       }
@@ -202,5 +201,4 @@ class Arena {
   int64_t used_ = 0;
 };
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

@@ -1,41 +1,10 @@
 // The windowed sum without a full filter: every channel by itself, in one pass over the windows.
 #pragma once
 
-#include "job.h"
 #include "sum_tile.h"
+#include "window.h"
 
-namespace kpac {
-namespace KPAC_ISA {
-
-// The adapting kernel of a tile: one value an output and tap in planes, or one a channel in the
-// tensor.
-template <typename T>
-struct PoolingKernel {
-  const T* tensor;  // (N, OH, OW, T, C), used if channel_wise
-  const Wide<T>* planes;
-};
-
-// Calls use(row, output, offset in x or -1, tap of the window, position in the planes) for every
-// tap of every output of a tile; start(output) and finish(output) around those of one output.
-template <typename T, typename Start, typename Use, typename Finish>
-void for_each_window(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const Start& start,
-                     const Use& use, const Finish& finish) {
-  for (int64_t m = 0; m < tile.height; ++m) {
-    for (int64_t p = 0; p < tile.width; ++p) {
-      const int64_t output = output_index(s, tile, m, p);
-      int64_t at = m * tile.stride + p;
-      start(output);
-      for (const Tap& row_tap : tile.rows->lattice.taps) {
-        for (const Tap& column_tap : tile.columns->lattice.taps) {
-          use(output, x.offset(tile, row_tap, column_tap, m, p),
-              row_tap.index * s.kernel_size[1] + column_tap.index, at);
-          at += tile.plane();
-        }
-      }
-      finish(output);
-    }
-  }
-}
+namespace kpac::KPAC_ISA {
 
 // `lanes` neighbours in the type that they are summed in.
 template <int lanes, typename T>
@@ -74,18 +43,18 @@ inline void store_narrow(T* p, Vector<Wide<T>, lanes> v) {
 // One tap of a row of outputs: where output 0 finds its pixel and its K.
 template <typename A>
 struct PoolTap {
-  int64_t x, kernel;
+  int64_t x, adapting;
   A weight;
 };
 
-// A row of outputs. `kernel` is the tensor, or planes of the tile; steps are those between outputs.
+// A row of outputs. K is in the tensor, or in planes of the tile; steps are between outputs.
 template <typename T, typename K>
 struct PoolRow {
   const T* x;
-  const K* kernel;
+  const K* adapting;
   const T* bias;
   T* y;
-  int64_t channels, x_step, kernel_step, y_step;
+  int64_t channels, x_step, adapting_step, y_step;
 };
 
 // y of outputs start ... stop - 1 and some channels, with the sums of an output in registers:
@@ -100,7 +69,7 @@ void pool_outputs(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64_
     Vector<A, lanes> sums[vectors] = {};
     for (const PoolTap<A>* tap = taps; tap < taps + count; ++tap) {
       const T* x = row.x + tap->x + p * row.x_step;
-      const K* k = row.kernel + tap->kernel + p * row.kernel_step;
+      const K* k = row.adapting + tap->adapting + p * row.adapting_step;
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
         const Vector<A, lanes> value = load_wide<lanes>(x + channel(v));
@@ -144,11 +113,11 @@ void pool_channels(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64
   }
 }
 
-// y of a tile; `weights` are the taps' w or NULL. K is in `tensor`, (N, OH, OW, T, C) if
-// channel_wise, else (N, OH, OW, T); or, where that is NULL, in `planes`.
+// y of a tile; `filter` is w (T,) or NULL. K is in `tensor`, (N, OH, OW, T, C) if channel_wise, else
+// (N, OH, OW, T); or, where that is NULL, in `planes`.
 template <bool channel_wise, typename T>
 void pool_tile(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const T* tensor,
-               const Wide<T>* planes, const T* weights, const T* bias,
+               const Wide<T>* planes, const T* filter, const T* bias,
                const RowScratch<PoolTap<Wide<T>>>& scratch, T* y) {
   using A = Wide<T>;
   const Lattice& columns = tile.columns->lattice;
@@ -156,25 +125,21 @@ void pool_tile(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const T
   for (int64_t m = 0; m < tile.height; ++m) {
     const int64_t output = output_index(s, tile, m, 0);
     int64_t count = 0;
-    for_each_run(x, tile, 0, tile.taps(), m,
-                 [&](int64_t tile_tap, int64_t at, int64_t offset, int64_t first, int64_t last,
-                     int64_t) {
-                   if (first == last) return;
-                   const int64_t tap = window_tap(s, tile, tile_tap);
-                   const int64_t k = tensor == nullptr ? at : output * window + tap * values;
-                   const A weight = weights == nullptr ? A{1} : widen(weights[tap]);
-                   scratch.taps[count++] = {{offset, k, weight}, first, last};
-                 });
-    const auto pool = [&](auto* kernel, int64_t kernel_step) {
-      using K = std::remove_const_t<std::remove_pointer_t<decltype(kernel)>>;
-      const PoolRow<T, K> row = {x.pixels,
-                                 kernel,
-                                 bias,
-                                 y + output * x.channels,
-                                 x.channels,
-                                 columns.input_step * x.channels,
-                                 kernel_step,
-                                 columns.step * x.channels};
+    for_each_run(
+        x, tile, 0, tile.taps(), m,
+        [&](int64_t tile_tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t) {
+          if (first == last) return;
+          const int64_t tap = window_tap(s, tile, tile_tap);
+          const int64_t k = tensor == nullptr ? at : output * window + tap * values;
+          const A weight = filter == nullptr ? A{1} : widen(filter[tap]);
+          scratch.taps[count++] = {{offset, k, weight}, first, last};
+        });
+    const auto pool = [&](auto* adapting, int64_t adapting_step) {
+      using K = std::remove_const_t<std::remove_pointer_t<decltype(adapting)>>;
+      const PoolRow<T, K> row = {x.pixels,      adapting,
+                                 bias,          y + output * x.channels,
+                                 x.channels,    columns.input_step * x.channels,
+                                 adapting_step, columns.step * x.channels};
       for_each_part(scratch, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
         pool_channels<kLanes<A>, channel_wise>(row, scratch.met, met, start, stop);
       });
@@ -187,61 +152,94 @@ void pool_tile(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const T
   }
 }
 
-// The gradients of a tile: adds to those of x, the weights and the bias; writes that of K to
-// `k_tensor` if channel_wise, else to `k_planes`. NULL ones are not wanted. `u` holds one output.
+// What the way back from a tile leaves. NULL: not wanted.
 template <typename T>
-void pool_tile_back(const kpac_sizes& s, const Image<T>& x, const Tile& tile,
-                    const PoolingKernel<T>& kernel, const T* weights, const T* upstream,
-                    Wide<T>* x_gradient, T* k_tensor, Wide<T>* k_planes,
-                    Wide<T>* weights_gradient, Wide<T>* bias_gradient, Wide<T>* u) {
+struct PoolGradients {
   using A = Wide<T>;
-  const int64_t channels = x.channels, taps = window_taps(s);
-  for_each_window(
-      s, x, tile,
-      [&](int64_t output) {
-        for (int64_t c = 0; c < channels; ++c) {
-          u[c] = widen(upstream[output * channels + c]);
-          bias_gradient[c] += u[c];
-        }
-        if (k_tensor != nullptr && tile.taps() < taps) {
-          T* to = k_tensor + output * taps * channels;
-          std::fill(to, to + taps * channels, narrow<T>(0));
-        }
-      },
-      [&](int64_t output, int64_t offset, int64_t tap, int64_t at) {
-        const int64_t k_start = (output * taps + tap) * channels;
-        if (offset < 0) {
-          if (s.channel_wise && k_tensor != nullptr) {
-            std::fill(k_tensor + k_start, k_tensor + k_start + channels, narrow<T>(0));
-          } else if (!s.channel_wise) {
-            k_planes[at] = 0;
-          }
-          return;
-        }
-        const T* pixel = x.pixels + offset;
-        const A w = weights == nullptr ? A{1} : widen(weights[tap]);
-        A w_gradient = 0;
-        if (s.channel_wise) {
-          for (int64_t c = 0; c < channels; ++c) {
-            const A k = widen(kernel.tensor[k_start + c]), product = widen(pixel[c]) * u[c];
-            w_gradient += k * product;
-            if (k_tensor != nullptr) k_tensor[k_start + c] = narrow<T>(w * product);
-            if (x_gradient != nullptr) x_gradient[offset + c] += w * k * u[c];
-          }
-        } else {
-          const A k = kernel.planes[at];
-          A product = 0;
-          for (int64_t c = 0; c < channels; ++c) product += widen(pixel[c]) * u[c];
-          if (x_gradient != nullptr) {
-            for (int64_t c = 0; c < channels; ++c) x_gradient[offset + c] += w * k * u[c];
-          }
-          k_planes[at] = w * product;
-          w_gradient = k * product;
-        }
-        if (weights_gradient != nullptr) weights_gradient[tap] += w_gradient;
-      },
-      [](int64_t) {});
+  A* x;                // added to, as filter and bias
+  T* adapting_tensor;  // written, (N, OH, OW, T, C), if channel_wise
+  A* adapting_planes;  // written, if not channel_wise
+  A *filter, *bias;
+};
+
+// For one output and tap, with K = k for all channels: adds to the gradient of x, writes that by K
+// and returns that by w.
+template <typename T>
+inline Wide<T> pool_tap_back(const T* x, Wide<T> k, const Wide<T>* u, Wide<T> w, int64_t channels,
+                             Wide<T>* x_gradient, Wide<T>* adapting_gradient) {
+  Wide<T> product = 0;
+  for (int64_t c = 0; c < channels; ++c) product += widen(x[c]) * u[c];
+  if (x_gradient != nullptr) {
+    for (int64_t c = 0; c < channels; ++c) x_gradient[c] += w * k * u[c];
+  }
+  *adapting_gradient = w * product;
+  return k * product;
 }
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+// The same with a K for each channel. The gradient by K may be NULL, too.
+template <typename T>
+inline Wide<T> pool_channels_back(const T* x, const T* adapting, const Wide<T>* u, Wide<T> w,
+                                  int64_t channels, Wide<T>* x_gradient, T* adapting_gradient) {
+  Wide<T> sum = 0;
+  for (int64_t c = 0; c < channels; ++c) {
+    const Wide<T> k = widen(adapting[c]), product = widen(x[c]) * u[c];
+    sum += k * product;
+    if (adapting_gradient != nullptr) adapting_gradient[c] = narrow<T>(w * product);
+    if (x_gradient != nullptr) x_gradient[c] += w * k * u[c];
+  }
+  return sum;
+}
+
+// The gradients of a tile. K is in `tensor` if channel_wise, else in `planes`; `u` holds an output.
+template <bool channel_wise, typename T>
+void pool_tile_back(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const T* tensor,
+                    const Wide<T>* planes, const T* filter, const T* upstream, PoolGradients<T> to,
+                    Wide<T>* u) {
+  using A = Wide<T>;
+  const int64_t channels = x.channels, taps = window_taps(s);
+  const auto gradient_of = [](auto* image, int64_t at) {
+    return image == nullptr ? nullptr : image + at;
+  };
+  const auto tap_back = [&](int64_t output, int64_t offset, int64_t tap, int64_t at) {
+    const A w = filter == nullptr ? A{1} : widen(filter[tap]);
+    A w_gradient = 0;
+    if constexpr (channel_wise) {
+      at = (output * taps + tap) * channels;
+      T* const to_tensor = gradient_of(to.adapting_tensor, at);
+      if (offset >= 0) {
+        w_gradient = pool_channels_back(x.pixels + offset, tensor + at, u, w, channels,
+                                        gradient_of(to.x, offset), to_tensor);
+      } else if (to_tensor != nullptr) {
+        std::fill_n(to_tensor, channels, narrow<T>(0));
+      }
+    } else if (offset >= 0) {
+      w_gradient = pool_tap_back(x.pixels + offset, planes[at], u, w, channels,
+                                 gradient_of(to.x, offset), to.adapting_planes + at);
+    } else {
+      to.adapting_planes[at] = 0;
+    }
+    if (to.filter != nullptr) to.filter[tap] += w_gradient;
+  };
+  for (int64_t m = 0; m < tile.height; ++m) {
+    for (int64_t p = 0; p < tile.width; ++p) {
+      const int64_t output = output_index(s, tile, m, p);
+      for (int64_t c = 0; c < channels; ++c) {
+        u[c] = widen(upstream[output * channels + c]);
+        to.bias[c] += u[c];
+      }
+      if (channel_wise && to.adapting_tensor != nullptr && tile.taps() < taps) {
+        std::fill_n(to.adapting_tensor + output * taps * channels, taps * channels, narrow<T>(0));
+      }
+      int64_t at = m * tile.stride + p;
+      for (const Tap& row_tap : tile.rows->lattice.taps) {
+        for (const Tap& column_tap : tile.columns->lattice.taps) {
+          tap_back(output, x.offset(tile, row_tap, column_tap, m, p),
+                   row_tap.index * s.kernel_size[1] + column_tap.index, at);
+          at += tile.plane();
+        }
+      }
+    }
+  }
+}
+
+}  // namespace kpac::KPAC_ISA

@@ -1,19 +1,23 @@
-// The windowed sum of one row of a tile: modulated patches, their product with the filter, and the
-// gradients of both.
+// The windowed sum of one row of a tile: patches of x times K, and the way back from them.
 #pragma once
 
 #include "guide_tile.h"
-#include "matmul.h"
+#include "packed_filter.h"
 #include "plan.h"
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 // x as a problem sees it.
 template <typename T>
 struct Image {
   const T* pixels;
   int64_t height, width, channels;
+
+  Image(const kpac_sizes& s, const kpac_inputs& in)
+      : pixels(static_cast<const T*>(in.x)),
+        height(s.input_size[0]),
+        width(s.input_size[1]),
+        channels(s.input_channels) {}
 
   // The pixel that output p of row m of a tile meets, as an offset into the pixels, or -1.
   int64_t offset(const Tile& tile, const Tap& row_tap, const Tap& column_tap, int64_t m,
@@ -50,15 +54,6 @@ inline void scale(const T* from, Wide<T> factor, int64_t channels, Wide<T>* to) 
   }
 }
 
-// Some taps of a tile whose patches fit into the first cache, and their part of the filter.
-struct TapBlock {
-  int64_t first, last;      // taps of the tile
-  int64_t depth;            // taps times channels
-  int64_t forward_offset;   // of the (depth, filters) panels
-  int64_t back_offset;      // of the (filters, depth) panels
-  int64_t gradient_offset;  // of the (depth, gradient_stride) gradient
-};
-
 // Calls use(position among the taps, position in the planes of the tile, offset in x of the first
 // output, [first, last) outputs that meet a pixel, step in x) for some taps of a tile.
 template <typename T, typename Use>
@@ -77,7 +72,7 @@ void for_each_run(const Image<T>& x, const Tile& tile, int64_t first_tap, int64_
   }
 }
 
-// The taps of a row of outputs: what a `Tap` is to its outputs, and which of these meet a pixel.
+// The taps that a row of outputs meets pixels with. A `Tap` is what its sum needs of one.
 template <typename Tap>
 struct RowScratch {
   struct Run {
@@ -111,24 +106,25 @@ void for_each_part(const RowScratch<Tap>& scratch, int64_t count, int64_t width,
 }
 
 // patches[p][tap][c] = K x for the outputs of row m of a tile, 0 where a tap meets no pixel.
-// `kernel` is [tap][row][column].
+// `adapting` is [tap][row][column].
 template <typename T>
 void modulated_patches(const Image<T>& x, const Tile& tile, const TapBlock& block, int64_t m,
-                       const Wide<T>* kernel, Wide<T>* patches, int64_t stride) {
-  for_each_run(x, tile, block.first, block.last, m, [&](int64_t tap, int64_t at, int64_t offset,
-                                                       int64_t first, int64_t last,
-                                                       int64_t step) {
-    Wide<T>* to = patches + tap * x.channels;
-    for (int64_t p = 0; p < first; ++p) std::fill_n(to + p * stride, x.channels, Wide<T>{0});
-    with_vectors<Wide<T>>(x.channels, [&](auto vectors) {
-      for (int64_t p = first; p < last; ++p) {
-        scale<vectors>(x.pixels + offset + p * step, kernel[at + p], x.channels, to + p * stride);
-      }
-    });
-    for (int64_t p = last; p < tile.width; ++p) {
-      std::fill_n(to + p * stride, x.channels, Wide<T>{0});
-    }
-  });
+                       const Wide<T>* adapting, Wide<T>* patches, int64_t stride) {
+  for_each_run(
+      x, tile, block.first, block.last, m,
+      [&](int64_t tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t step) {
+        Wide<T>* to = patches + tap * x.channels;
+        for (int64_t p = 0; p < first; ++p) std::fill_n(to + p * stride, x.channels, Wide<T>{0});
+        with_vectors<Wide<T>>(x.channels, [&](auto vectors) {
+          for (int64_t p = first; p < last; ++p) {
+            scale<vectors>(x.pixels + offset + p * step, adapting[at + p], x.channels,
+                           to + p * stride);
+          }
+        });
+        for (int64_t p = last; p < tile.width; ++p) {
+          std::fill_n(to + p * stride, x.channels, Wide<T>{0});
+        }
+      });
 }
 
 // For one output and tap, with `product` = W u on entry: returns <x, product>, adds k product to
@@ -158,144 +154,38 @@ inline A pass_back(const A* x, A k, int64_t channels, A* x_gradient, A* product)
 // The same for all outputs of row m of a tile and the taps of a block. `products` is [p][tap][c],
 // `row` and `dropped` hold a pixel each; x_gradient is NULL if it is not wanted.
 template <typename T>
-void pass_row_back(const Image<T>& x, const Tile& tile, const TapBlock& block, int64_t m,
-                   const Wide<T>* kernel, Wide<T>* x_gradient, Wide<T>* kernel_gradient,
-                   Wide<T>* products, int64_t stride, Wide<T>* row, Wide<T>* dropped) {
+__attribute__((noinline)) void pass_row_back(const Image<T>& x, const Tile& tile,
+                                             const TapBlock& block, int64_t m,
+                                             const Wide<T>* adapting, Wide<T>* x_gradient,
+                                             Wide<T>* adapting_gradient, Wide<T>* products,
+                                             int64_t stride, Wide<T>* row, Wide<T>* dropped) {
   using A = Wide<T>;
-  for_each_run(x, tile, block.first, block.last, m, [&](int64_t tap, int64_t at, int64_t offset,
-                                                       int64_t first, int64_t last,
-                                                       int64_t step) {
-    A* product = products + tap * x.channels;
-    const auto nothing = [&](int64_t p) {
-      std::fill_n(product + p * stride, x.channels, A{0});
-      kernel_gradient[at + p] = 0;
-    };
-    for (int64_t p = 0; p < first; ++p) nothing(p);
-    with_vectors<A>(x.channels, [&](auto vectors) {
-      for (int64_t p = first; p < last; ++p) {
-        const int64_t pixel_offset = offset + p * step;
-        const A* pixel;
-        if constexpr (std::is_same<T, A>::value) {
-          pixel = x.pixels + pixel_offset;
-        } else {
-          scale<0>(x.pixels + pixel_offset, A{1}, x.channels, row);
-          pixel = row;
-        }
-        kernel_gradient[at + p] = pass_back<vectors>(
-            pixel, kernel[at + p], x.channels,
-            x_gradient == nullptr ? dropped : x_gradient + pixel_offset, product + p * stride);
-      }
-    });
-    for (int64_t p = last; p < tile.width; ++p) nothing(p);
-  });
-}
-
-// Of the patches of one output, in one block of taps.
-constexpr int64_t kMostDepth = 96;
-
-// A full filter as the products of each block of taps need it.
-template <typename A>
-struct Filter {
-  int64_t channels, filters;
-  std::vector<std::vector<TapBlock>> blocks;  // of each phase
-  int64_t largest_depth = 0;
-  int64_t gradient_stride, forward_size = 0, back_size = 0, gradient_size = 0;
-  A* forward = nullptr;
-  A* back = nullptr;
-
-  Filter(const Plan& plan, const kpac_sizes& s)
-      : channels(s.input_channels),
-        filters(s.output_channels),
-        gradient_stride(round_up(s.output_channels, kLanes<A>)) {
-    if (plan.rows.empty() || s.filter != KPAC_FULL) return;
-    for (const auto& rows : plan.rows[0]) {
-      for (const auto& columns : plan.columns) {
-        const int64_t taps =
-            static_cast<int64_t>(rows.lattice.taps.size() * columns.lattice.taps.size());
-        blocks.emplace_back();
-        const int64_t count = number_of_blocks(taps, channels);
-        for (int64_t i = 0; i < count; ++i) {
-          const int64_t first = taps * i / count, last = taps * (i + 1) / count;
-          const int64_t depth = (last - first) * channels;
-          blocks.back().push_back({first, last, depth, forward_size, back_size, gradient_size});
-          forward_size += panels_size<A>(depth, filters);
-          back_size += panels_size<A>(filters, depth);
-          gradient_size += depth * gradient_stride;
-          largest_depth = std::max(largest_depth, depth);
-        }
-      }
-    }
-  }
-
-  // As few as keep patches within kMostDepth (if one tap does), with little left over in the last
-  // vector of a block.
-  static int64_t number_of_blocks(int64_t taps, int64_t channels) {
-    const int64_t fewest = ceil_divide(taps * channels, kMostDepth);
-    int64_t best = std::min(fewest, taps), best_size = INT64_MAX;
-    for (int64_t blocks = best; blocks <= std::min(2 * best, taps); ++blocks) {
-      int64_t size = 0;
-      for (int64_t i = 0; i < blocks; ++i) {
-        size += round_up((taps * (i + 1) / blocks - taps * i / blocks) * channels, kLanes<A>);
-      }
-      if (size < best_size) {
-        best = blocks;
-        best_size = size;
-      }
-    }
-    return best;
-  }
-};
-
-// Calls use(block, row of the block's filter, row of the whole filter) for every tap and channel.
-template <typename A, typename Use>
-void for_each_filter_row(const Plan& plan, int64_t kernel_columns, const Filter<A>& filter,
-                         const Use& use) {
-  size_t phase = 0;
-  for (const auto& rows : plan.rows[0]) {
-    for (const auto& columns : plan.columns) {
-      const auto &row_taps = rows.lattice.taps, &column_taps = columns.lattice.taps;
-      for (const TapBlock& block : filter.blocks[phase]) {
-        int64_t row = 0;
-        for (int64_t t = block.first; t < block.last; ++t) {
-          const int64_t tap = row_taps[t / column_taps.size()].index * kernel_columns +
-                              column_taps[t % column_taps.size()].index;
-          for (int64_t c = 0; c < filter.channels; ++c) {
-            use(block, row++, tap * filter.channels + c);
+  for_each_run(
+      x, tile, block.first, block.last, m,
+      [&](int64_t tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t step) {
+        A* product = products + tap * x.channels;
+        const auto nothing = [&](int64_t p) {
+          std::fill_n(product + p * stride, x.channels, A{0});
+          adapting_gradient[at + p] = 0;
+        };
+        for (int64_t p = 0; p < first; ++p) nothing(p);
+        with_vectors<A>(x.channels, [&](auto vectors) {
+          for (int64_t p = first; p < last; ++p) {
+            const int64_t pixel_offset = offset + p * step;
+            const A* pixel;
+            if constexpr (std::is_same<T, A>::value) {
+              pixel = x.pixels + pixel_offset;
+            } else {
+              scale<0>(x.pixels + pixel_offset, A{1}, x.channels, row);
+              pixel = row;
+            }
+            adapting_gradient[at + p] = pass_back<vectors>(
+                pixel, adapting[at + p], x.channels,
+                x_gradient == nullptr ? dropped : x_gradient + pixel_offset, product + p * stride);
           }
-        }
-      }
-      ++phase;
-    }
-  }
-}
-
-// Lays out W (T, C, O) as the panels that `filter` has memory for.
-template <typename T>
-void pack_filter(const Plan& plan, int64_t kernel_columns, const T* kernel,
-                 const Filter<Wide<T>>& filter) {
-  using A = Wide<T>;
-  constexpr int64_t panel = kPanel<A>;
-  if (filter.forward != nullptr) {
-    std::fill(filter.forward, filter.forward + filter.forward_size, A{0});
-  }
-  if (filter.back != nullptr) std::fill(filter.back, filter.back + filter.back_size, A{0});
-  for_each_filter_row(
-      plan, kernel_columns, filter,
-      [&](const TapBlock& block, int64_t row, int64_t whole_row) {
-        const T* from = kernel + whole_row * filter.filters;
-        if (filter.forward != nullptr) {
-          A* to = filter.forward + block.forward_offset + row * panel;
-          for (int64_t o = 0; o < filter.filters; ++o) {
-            to[o / panel * block.depth * panel + o % panel] = widen(from[o]);
-          }
-        }
-        if (filter.back != nullptr) {
-          A* to = filter.back + block.back_offset + row / panel * filter.filters * panel +
-                  row % panel;
-          for (int64_t o = 0; o < filter.filters; ++o) to[o * panel] = widen(from[o]);
-        }
+        });
+        for (int64_t p = last; p < tile.width; ++p) nothing(p);
       });
 }
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

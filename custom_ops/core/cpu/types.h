@@ -5,8 +5,7 @@
 #include <cstring>
 #include <type_traits>
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 struct BFloat16 {
   uint16_t bits;
@@ -41,5 +40,4 @@ inline BFloat16 narrow<BFloat16>(float value) {
   return {static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)};
 }
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

@@ -10,8 +10,7 @@
 #include <immintrin.h>
 #endif
 
-namespace kpac {
-namespace KPAC_ISA {
+namespace kpac::KPAC_ISA {
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
@@ -111,5 +110,4 @@ inline Vector<double> exp_nonpositive(Vector<double> x) {
   return x;
 }
 
-}  // namespace KPAC_ISA
-}  // namespace kpac
+}  // namespace kpac::KPAC_ISA

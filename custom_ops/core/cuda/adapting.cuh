@@ -1,17 +1,14 @@
-/* The adapting kernel and its gradients, one element of a result at a time.
- *
- * (N, OH, OW) are output pixels i, T taps t, V values v of K (G if channel_wise, else 1); the
- * formulae are those of keras_pac.h. W is float, or double for double.
- */
-#ifndef KERAS_PAC_CUDA_ADAPTING_H_
-#define KERAS_PAC_CUDA_ADAPTING_H_
+// The adapting kernel and its gradients, one element of a result at a time.
+//
+// (N, OH, OW) are output pixels i, T taps t, V values v of K (G if channel_wise, else 1); the
+// formulae are those of keras_pac.h. W is float, or double for double.
+#pragma once
 
 #include "geometry.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
-/* An array of T that was given, or else one of W in the workspace. */
+// An array of T that was given, or else one of W in the workspace.
 template <typename T>
 struct Values {
   const T* given;
@@ -22,27 +19,27 @@ struct Values {
   }
 };
 
-/* Everything that k_it is computed from. */
+// Everything that k_it is computed from.
 template <typename T>
 struct Features {
   using W = Wide<T>;
   kpac_sizes s;
-  const T* guide;    /* (N, GH, GW, G) */
-  const T* center;   /* the same; the guide itself if there is none */
-  const W* alpha;    /* (V,) */
-  const W* exponent; /* (V,) */
-  bool aligned;      /* for load_quad */
+  const T* guide;     // (N, GH, GW, G)
+  const T* center;    // the same; the guide itself if there is none
+  const W* alpha;     // (V,)
+  const W* exponent;  // (V,)
+  bool aligned;       // for load_quad
 
   KPAC_HD int64_t values() const { return s.channel_wise ? s.guide_channels : 1; }
 
-  /* d for guide pixel n and centre c, either -1 outside */
+  // d for guide pixel n and centre c, either -1 outside
   KPAC_HD W difference(int64_t n, int64_t c, int64_t g) const {
     W d = (n < 0 ? W(0) : widen(guide[n * s.guide_channels + g])) -
           (c < 0 ? W(0) : widen(center[c * s.guide_channels + g]));
     return s.asymmetric ? max0(d) : d;
   }
 
-  /* s of one pair of pixels */
+  // s of one pair of pixels
   KPAC_HD W distance(int64_t n, int64_t c, int64_t v) const {
     if (s.channel_wise) {
       W d = difference(n, c, v);
@@ -65,22 +62,24 @@ struct Features {
     return sum;
   }
 
-  /* k of a distance */
-  KPAC_HD W kernel(W distance, int64_t v) const {
+  // k of a distance
+  KPAC_HD W similarity(W distance, int64_t v) const {
     using std::exp;
     using std::pow;
-    if (s.kind == KPAC_GAUSSIAN) return exp(distance * W(-0.5));
-    return alpha[v] + pow(distance + W(1e-4), exponent[v] / 2);
+    if (s.kernel_type == KPAC_GAUSSIAN) return exp(distance * W(-0.5));
+    return alpha[v] + pow(distance + W(KPAC_INVERSE_EPSILON), exponent[v] / 2);
   }
 
-  KPAC_HD W kernel(Pixel i, Tap t, int64_t v) const {
-    return kernel(distance(guide_met(s, i, t), center_met(s, i), v), v);
+  KPAC_HD W similarity(Pixel i, Tap t, int64_t v) const {
+    return similarity(distance(guide_met(s, i, t), center_met(s, i), v), v);
   }
 };
 
 template <typename T>
-Features<T> features_of(const kpac_sizes& s, const kpac_inputs& in) {
+Features<T> features_of(const kpac_call& call) {
   using W = Wide<T>;
+  const kpac_sizes& s = call.sizes;
+  const kpac_inputs& in = call.inputs;
   const T* guide = static_cast<const T*>(in.guide);
   const T* center = in.center != nullptr ? static_cast<const T*>(in.center) : guide;
   return {s,
@@ -91,14 +90,14 @@ Features<T> features_of(const kpac_sizes& s, const kpac_inputs& in) {
           quads_aligned(guide, s.guide_channels) && quads_aligned(center, s.guide_channels)};
 }
 
-/* m_it, and the divisor D_i of K_it = m_it k_it / D_i; see keras_pac.h. */
+// m_it, and the divisor D_i of K_it = m_it k_it / D_i; see keras_pac.h.
 template <typename T>
 struct Divisor {
   using W = Wide<T>;
   Features<T> features;
-  const T* valid_mask; /* (N, H, W), or NULL */
+  const T* valid_mask;  // (N, H, W), or NULL
 
-  /* m_it, and whether a tap is in the image at all */
+  // m_it, and whether a tap is in the image at all
   KPAC_HD W mask(Pixel i, Tap t, bool* in_image) const {
     int64_t j = input_met(features.s, i, t);
     *in_image = j >= 0;
@@ -106,7 +105,7 @@ struct Divisor {
   }
   KPAC_HD bool divides() const { return features.s.normalize || valid_mask != nullptr; }
 
-  /* D_i; and sum_t m_it k_it u_it if there are u (from the first tap of i and value v on). */
+  // D_i; and sum_t m_it k_it u_it if there are u (from the first tap of i and value v on).
   KPAC_HD W divisor(Pixel i, int64_t v, const Values<T>* upstream, int64_t first, W* dot) const {
     const kpac_sizes& s = features.s;
     W sum = 0, in_image_taps = 0;
@@ -115,7 +114,7 @@ struct Divisor {
       W m = mask(i, tap_at(t, s), &in_image);
       in_image_taps += in_image ? 1 : 0;
       if (s.normalize && m != 0) {
-        m *= features.kernel(i, tap_at(t, s), v);
+        m *= features.similarity(i, tap_at(t, s), v);
         if (upstream != nullptr) *dot += m * (*upstream)[first + t * features.values()];
       }
       sum += m;
@@ -124,27 +123,27 @@ struct Divisor {
   }
 };
 
-/* K_it = k_it; index: (N, OH, OW, T, V). */
+// K_it = k_it; index: (N, OH, OW, T, V).
 template <typename T, typename Out>
-struct PlainKernel {
+struct PlainAdapting {
   Features<T> features;
-  Out* out; /* (N, OH, OW, T, V) */
+  Out* out;  // (N, OH, OW, T, V)
 
   KPAC_HD void operator()(int64_t index) const {
     const kpac_sizes& s = features.s;
     int64_t pair = divide(index, features.values());
     int64_t i = divide(pair, taps(s));
-    out[index] = narrow<Out>(features.kernel(pixel_at(i, s.output_size),
-                                             tap_at(pair - i * taps(s), s),
-                                             index - pair * features.values()));
+    out[index] =
+        narrow<Out>(features.similarity(pixel_at(i, s.output_size), tap_at(pair - i * taps(s), s),
+                                        index - pair * features.values()));
   }
 };
 
-/* K_it = m_it k_it / D_i; index: (N, OH, OW, V). */
+// K_it = m_it k_it / D_i; index: (N, OH, OW, V).
 template <typename T>
-struct DividedKernel {
+struct DividedAdapting {
   Divisor<T> divisor;
-  T* out; /* (N, OH, OW, T, V) */
+  T* out;  // (N, OH, OW, T, V)
 
   KPAC_HD void operator()(int64_t index) const {
     using W = Wide<T>;
@@ -157,17 +156,17 @@ struct DividedKernel {
     for (int64_t t = 0; t < taps(s); ++t) {
       bool in_image;
       W m = divisor.mask(i, tap_at(t, s), &in_image);
-      W k = m == 0 || total == 0 ? W(0) : m * features.kernel(i, tap_at(t, s), v) / total;
+      W k = m == 0 || total == 0 ? W(0) : m * features.similarity(i, tap_at(t, s), v) / total;
       out[(pixel * taps(s) + t) * features.values() + v] = narrow<T>(k);
     }
   }
 };
 
-/* 1 where D_i is not 0 (for a value of K at least), else 0; index: (N, OH, OW). */
+// 1 where D_i is not 0 (for a value of K at least), else 0; index: (N, OH, OW).
 template <typename T>
 struct OutputMask {
   Divisor<T> divisor;
-  T* out; /* (N, OH, OW) */
+  T* out;  // (N, OH, OW)
 
   KPAC_HD void operator()(int64_t index) const {
     const kpac_sizes& s = divisor.features.s;
@@ -181,15 +180,15 @@ struct OutputMask {
   }
 };
 
-/* ds_it for every tap, and sum_t of the terms of dalpha and dexponent; index: (N, OH, OW, V). */
+// ds_it for every tap, and sum_t of the terms of dalpha and dexponent; index: (N, OH, OW, V).
 template <typename T>
 struct DistanceGradient {
   using W = Wide<T>;
   Divisor<T> divisor;
-  Values<T> upstream;  /* (N, OH, OW, T, V) */
-  W* distance;         /* (N, OH, OW, T, V) */
-  W* alpha;            /* (N, OH, OW, V), or NULL */
-  W* exponent;         /* (N, OH, OW, V), or NULL */
+  Values<T> upstream;  // (N, OH, OW, T, V)
+  W* distance;         // (N, OH, OW, T, V)
+  W* alpha;            // (N, OH, OW, V), or NULL
+  W* exponent;         // (N, OH, OW, V), or NULL
 
   KPAC_HD void operator()(int64_t index) const {
     using std::log;
@@ -206,21 +205,21 @@ struct DistanceGradient {
     W dot = 0, total = 1, sum_alpha = 0, sum_exponent = 0;
     if (divides) {
       total = divisor.divisor(i, v, &upstream, first, &dot);
-      if (total != 0) dot /= total; /* sum_t u_it K_it */
+      if (total != 0) dot /= total;  // sum_t u_it K_it
     }
     for (int64_t t = 0; t < taps(s); ++t) {
       W u = upstream[first + t * values];
       if (divides) {
         bool in_image;
         W m = divisor.mask(i, tap_at(t, s), &in_image);
-        u = m == 0 || total == 0 ? W(0) : m * (u - dot) / total; /* dot is 0 if not normalize */
+        u = m == 0 || total == 0 ? W(0) : m * (u - dot) / total;  // dot is 0 if not normalize
       }
       W r = features.distance(guide_met(s, i, tap_at(t, s)), c, v);
       W gradient;
-      if (s.kind == KPAC_GAUSSIAN) {
-        gradient = u * features.kernel(r, v) * W(-0.5);
+      if (s.kernel_type == KPAC_GAUSSIAN) {
+        gradient = u * features.similarity(r, v) * W(-0.5);
       } else {
-        r += W(1e-4);
+        r += W(KPAC_INVERSE_EPSILON);
         W half = features.exponent[v] / 2, power = pow(r, half);
         gradient = u * half * pow(r, half - 1);
         sum_alpha += u;
@@ -233,26 +232,26 @@ struct DistanceGradient {
   }
 };
 
-/* ds_it of a Gaussian kernel that is in the workspace already; index: (N, OH, OW, T). */
+// ds_it where the Gaussian K_it = k_it is in the workspace already; index: (N, OH, OW, T).
 template <typename T>
 struct GaussianDistanceGradient {
-  const Wide<T>* kernel; /* (N, OH, OW, T) */
-  Wide<T>* gradient;     /* the same: dK, which ds takes the place of */
+  const Wide<T>* adapting;  // (N, OH, OW, T)
+  Wide<T>* gradient;        // the same: dK, which ds takes the place of
 
   KPAC_HD void operator()(int64_t index) const {
-    gradient[index] *= kernel[index] * Wide<T>(-0.5);
+    gradient[index] *= adapting[index] * Wide<T>(-0.5);
   }
 };
 
-/* dguide and dcenter; index: (N, GH, GW, G). */
+// dguide and dcenter; index: (N, GH, GW, G).
 template <typename T>
 struct GuideGradient {
   using W = Wide<T>;
   Features<T> features;
-  const W* distance; /* (N, OH, OW, T, V) */
-  T* guide;          /* (N, GH, GW, G), or NULL */
-  T* center;         /* the same */
-  bool has_center;   /* else dcenter is added to dguide */
+  const W* distance;  // (N, OH, OW, T, V)
+  T* guide;           // (N, GH, GW, G), or NULL
+  T* center;          // the same
+  bool has_center;    // else dcenter is added to dguide
 
   KPAC_HD void operator()(int64_t index) const {
     const kpac_sizes& s = features.s;
@@ -270,12 +269,13 @@ struct GuideGradient {
     if (center != nullptr || !has_center) {
       Pixel i = output_meeting_guide(s, n, {s.kernel_size[0] / 2, s.kernel_size[1] / 2});
       for (int64_t t = 0; i.n >= 0 && t < taps(s); ++t) {
-        as_center -= 2 * features.difference(guide_met(s, i, tap_at(t, s)), pixel, g) *
-                     gradient(i, t, g);
+        as_center -=
+            2 * features.difference(guide_met(s, i, tap_at(t, s)), pixel, g) * gradient(i, t, g);
       }
     }
     if (center != nullptr) center[index] = narrow<T>(as_center);
-    if (guide != nullptr) guide[index] = narrow<T>(has_center ? as_neighbour : as_neighbour + as_center);
+    if (guide != nullptr)
+      guide[index] = narrow<T>(has_center ? as_neighbour : as_neighbour + as_center);
   }
 
   KPAC_HD W gradient(Pixel i, int64_t t, int64_t g) const {
@@ -285,6 +285,4 @@ struct GuideGradient {
   }
 };
 
-}  // namespace cuda
-}  // namespace kpac
-#endif
+}  // namespace kpac::cuda

@@ -1,68 +1,63 @@
 #include "functions.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 template <typename T>
-void adapting_kernel(Stream stream, const kpac_sizes& s, const kpac_inputs& in, T* kernel,
-                     T* output_mask) {
-  Divisor<T> divisor = {features_of<T>(s, in), static_cast<const T*>(in.valid_mask)};
+void adapting_kernel(Launcher& launcher, const kpac_call& call) {
+  const kpac_sizes& s = call.sizes;
+  Divisor<T> divisor = {features_of<T>(call), static_cast<const T*>(call.inputs.valid_mask)};
+  T* adapting = static_cast<T*>(call.outputs.adapting_kernel);
+  T* output_mask = static_cast<T*>(call.outputs.output_mask);
   int64_t rows = output_pixels(s) * divisor.features.values();
   if (divisor.divides()) {
-    for_each(stream, rows, DividedKernel<T>{divisor, kernel});
+    launcher.for_each(rows, DividedAdapting<T>{divisor, adapting});
   } else {
-    for_each(stream, rows * taps(s), PlainKernel<T, T>{divisor.features, kernel});
+    launcher.for_each(rows * taps(s), PlainAdapting<T, T>{divisor.features, adapting});
   }
-  if (in.valid_mask != nullptr && output_mask != nullptr) {
-    for_each(stream, output_pixels(s), OutputMask<T>{divisor, output_mask});
+  if (divisor.valid_mask != nullptr && output_mask != nullptr) {
+    launcher.for_each(output_pixels(s), OutputMask<T>{divisor, output_mask});
   }
 }
 
 template <typename T>
-void store_kernel(Stream stream, const kpac_sizes& s, const kpac_inputs& in, Wide<T>* kernel) {
-  for_each(stream, output_pixels(s) * taps(s),
-           PlainKernel<T, Wide<T>>{features_of<T>(s, in), kernel});
+void store_similarity(Launcher& launcher, const kpac_call& call, Wide<T>* similarity) {
+  launcher.for_each(output_pixels(call.sizes) * taps(call.sizes),
+                    PlainAdapting<T, Wide<T>>{features_of<T>(call), similarity});
 }
 
 template <typename T>
-void adapting_kernel_gradient(Stream stream, const kpac_sizes& s, const kpac_inputs& in,
-                              Values<T> upstream, bool in_place, const Wide<T>* kernel,
-                              const kpac_gradients& gradients, Workspace& workspace) {
+void adapting_kernel_gradient(Launcher& launcher, const kpac_call& call, Values<T> upstream,
+                              Wide<T>* distance, const Wide<T>* similarity) {
   using W = Wide<T>;
-  Divisor<T> divisor = {features_of<T>(s, in), static_cast<const T*>(in.valid_mask)};
+  const kpac_sizes& s = call.sizes;
+  const kpac_outputs& out = call.outputs;
+  Divisor<T> divisor = {features_of<T>(call), static_cast<const T*>(call.inputs.valid_mask)};
   int64_t values = divisor.features.values(), rows = output_pixels(s) * values;
-  W* distance = in_place ? const_cast<W*>(upstream.stored) : workspace.take<W>(rows * taps(s));
-  W* alpha = gradients.alpha == nullptr ? nullptr : workspace.take<W>(rows);
-  W* exponent = gradients.exponent == nullptr ? nullptr : workspace.take<W>(rows);
-  if (!workspace.measuring) {
-    if (in_place && s.kind == KPAC_GAUSSIAN) {
-      for_each(stream, rows * taps(s), GaussianDistanceGradient<T>{kernel, distance});
-    } else {
-      for_each(stream, rows, DistanceGradient<T>{divisor, upstream, distance, alpha, exponent});
-    }
-    if (gradients.guide != nullptr || gradients.center != nullptr) {
-      for_each(stream, guide_pixels(s) * s.guide_channels,
-               GuideGradient<T>{divisor.features, distance, static_cast<T*>(gradients.guide),
-                                static_cast<T*>(gradients.center), in.center != nullptr});
-    }
+  W* alpha = out.alpha == nullptr ? nullptr : launcher.take<W>(rows);
+  W* exponent = out.exponent == nullptr ? nullptr : launcher.take<W>(rows);
+  if (similarity != nullptr && s.kernel_type == KPAC_GAUSSIAN) {
+    launcher.for_each(rows * taps(s), GaussianDistanceGradient<T>{similarity, distance});
+  } else {
+    launcher.for_each(rows, DistanceGradient<T>{divisor, upstream, distance, alpha, exponent});
   }
-  if (gradients.alpha != nullptr) {
-    sum_rows(stream, workspace, static_cast<const W*>(alpha), output_pixels(s), values,
-             static_cast<W*>(gradients.alpha));
+  if (out.guide != nullptr || out.center != nullptr) {
+    launcher.for_each(guide_pixels(s) * s.guide_channels,
+                      GuideGradient<T>{divisor.features, distance, static_cast<T*>(out.guide),
+                                       static_cast<T*>(out.center), call.inputs.center != nullptr});
   }
-  if (gradients.exponent != nullptr) {
-    sum_rows(stream, workspace, static_cast<const W*>(exponent), output_pixels(s), values,
-             static_cast<W*>(gradients.exponent));
+  if (out.alpha != nullptr) {
+    sum_rows<W>(launcher, alpha, output_pixels(s), values, static_cast<W*>(out.alpha));
+  }
+  if (out.exponent != nullptr) {
+    sum_rows<W>(launcher, exponent, output_pixels(s), values, static_cast<W*>(out.exponent));
   }
 }
 
-#define KPAC_INSTANCE(T)                                                                          \
-  template void adapting_kernel<T>(Stream, const kpac_sizes&, const kpac_inputs&, T*, T*);        \
-  template void store_kernel<T>(Stream, const kpac_sizes&, const kpac_inputs&, Wide<T>*);         \
-  template void adapting_kernel_gradient<T>(Stream, const kpac_sizes&, const kpac_inputs&,        \
-                                            Values<T>, bool, const Wide<T>*,                      \
-                                            const kpac_gradients&, Workspace&);
+#define KPAC_INSTANCE(T)                                                                      \
+  template void adapting_kernel<T>(Launcher&, const kpac_call&);                              \
+  template void store_similarity<T>(Launcher&, const kpac_call&, Wide<T>*);                   \
+  template void adapting_kernel_gradient<T>(Launcher&, const kpac_call&, Values<T>, Wide<T>*, \
+                                            const Wide<T>*);
 KPAC_FOR_TYPES(KPAC_INSTANCE)
 
-}  // namespace cuda
-}  // namespace kpac
+}  // namespace kpac::cuda

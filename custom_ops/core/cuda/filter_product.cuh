@@ -1,34 +1,31 @@
-/* The gradient of a full filter as products of tiles.
- *
- * A block has 128 rows r = (t, c) of dW (T C, O), N columns o and a range of output pixels i, of
- * which it sums K_it x_j(i,t)[c] u_i[o], kDepth pixels at a time. The ranges' sums go to the
- * workspace; sum_rows adds them up. Two buffers: while one is multiplied the next is filled.
- */
-#ifndef KERAS_PAC_CUDA_FILTER_PRODUCT_H_
-#define KERAS_PAC_CUDA_FILTER_PRODUCT_H_
+// The gradient of a full filter as products of tiles.
+//
+// A block has 128 rows r = (t, c) of dW (T C, O), N columns o and a range of output pixels i, of
+// which it sums K_it x_j(i,t)[c] u_i[o], kDepth pixels at a time. The ranges' sums go to the
+// workspace; sum_rows adds them up. Two buffers: while one is multiplied the next is filled.
+#pragma once
 
 #include "simple_sum.cuh"
 #include "tile.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 template <typename T, int N>
 struct FilterProduct {
   using W = float;
   using Tile = typename TileOf<T, N, true, true>::type;
   static constexpr int kThreads = Tile::kThreads, kRows = Tile::kRows, kDepth = Tile::kDepth;
-  static constexpr int kLanes = kThreads / kDepth; /* threads that share a pixel */
+  static constexpr int kLanes = kThreads / kDepth;  // threads that share a pixel
   static constexpr int kAQuads = kRows / 4 / kLanes;
   static constexpr int kBQuads = N * kDepth / 4 / kThreads;
 
   Sum<T> sum;
-  W* partial; /* (ranges, T, C, O) */
+  W* partial;  // (ranges, T, C, O)
   int64_t rows, row_tiles, column_tiles, length, ranges;
   bool x_aligned, upstream_aligned;
 
-  /* Enough ranges to fill a large GPU, of 256 pixels or more; from the sizes alone, so that results
-   * don't depend on the device. */
+  // Enough ranges to fill a large GPU, of 256 pixels or more; from the sizes alone, so that results
+  // don't depend on the device.
   static FilterProduct of(const Sum<T>& sum) {
     const kpac_sizes& s = sum.s;
     FilterProduct p;
@@ -50,7 +47,7 @@ struct FilterProduct {
 
   struct Row {
     Tap tap;
-    int64_t t, c; /* t is -1 past the last row */
+    int64_t t, c;  // t is -1 past the last row
   };
   struct Shared {
     union {
@@ -62,7 +59,7 @@ struct FilterProduct {
   };
   struct Registers {
     typename Tile::Accumulator acc;
-    int64_t i; /* the pixel that this thread fetches next for a */
+    int64_t i;  // the pixel that this thread fetches next for a
     Pixel pixel;
   };
 
@@ -93,17 +90,17 @@ struct FilterProduct {
   KPAC_HD bool wants_prepare(int64_t, const Registers&) const { return false; }
   KPAC_HD void prepare(int64_t, int, Shared&, Registers&) const {}
 
-  /* K_it and j(i, t) of a row, for the pixel in r. */
+  // K_it and j(i, t) of a row, for the pixel in r.
   KPAC_HD W factor(const Row& row, const Registers& r, int64_t* j) const {
     *j = row.t < 0 ? -1 : input_met(sum.s, r.pixel, row.tap);
-    return *j < 0 ? 0 : sum.stored(r.i, row.t, 0);
+    return *j < 0 ? 0 : sum.known(r.i, row.t, 0);
   }
 
   KPAC_HD Quad<T> fetch_a(int first, const Shared& shared, const Registers& r) const {
     Quad<T> quad;
     int64_t j = -1, channels = sum.s.input_channels;
     bool inside = r.i < shared.end;
-    if (x_aligned) { /* then all four rows are of one tap */
+    if (x_aligned) {  // then all four rows are of one tap
       const Row& row = shared.row[first];
       W k = inside ? factor(row, r, &j) : 0;
       quad = load_quad(sum.x + (j < 0 ? 0 : j) * channels, row.c, j < 0 ? 0 : channels, true);
@@ -124,8 +121,7 @@ struct FilterProduct {
     int64_t i = shared.begin + round * kDepth + e / (N / 4), outputs = sum.s.output_channels;
     bool inside = i < shared.end;
     return load_quad(sum.upstream + (inside ? i : 0) * outputs,
-                     shared.first_column + e % (N / 4) * 4, inside ? outputs : 0,
-                     upstream_aligned);
+                     shared.first_column + e % (N / 4) * 4, inside ? outputs : 0, upstream_aligned);
   }
 
   KPAC_HD void advance(int64_t round, int thread, Shared& shared, Registers& r) const {
@@ -175,6 +171,4 @@ struct FilterProduct {
   }
 };
 
-}  // namespace cuda
-}  // namespace kpac
-#endif
+}  // namespace kpac::cuda

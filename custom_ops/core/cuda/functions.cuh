@@ -1,48 +1,42 @@
-/* What the .cu files of this folder offer each other, for T = float, double, half and bfloat16.
- * While `workspace.measuring` nothing is launched. */
-#ifndef KERAS_PAC_CUDA_FUNCTIONS_H_
-#define KERAS_PAC_CUDA_FUNCTIONS_H_
+// What the .cu files of this folder offer each other, for T = float, double, half and bfloat16.
+#pragma once
 
 #include "gather_product.cuh"
 #include "reduce.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
-/* K and, where there is a valid_mask, output_mask. */
+// K and, where there is a valid_mask, output_mask.
 template <typename T>
-void adapting_kernel(Stream stream, const kpac_sizes& s, const kpac_inputs& in, T* kernel,
-                     T* output_mask);
+void adapting_kernel(Launcher& launcher, const kpac_call& call);
 
-/* K_it = k_it to the workspace: (P, T). */
+// K_it = k_it to the workspace: (P, T).
 template <typename T>
-void store_kernel(Stream stream, const kpac_sizes& s, const kpac_inputs& in, Wide<T>* kernel);
+void store_similarity(Launcher& launcher, const kpac_call& call, Wide<T>* similarity);
 
-/* From dK (`upstream`) on to guide, center, alpha and exponent. `in_place`: K (P, T) is in the
- * workspace, where store_kernel left it, and so is dK, which is overwritten. */
+// From dK (`upstream`) on to guide, center, alpha and exponent. ds goes to `distance` in the
+// workspace, (P, T, V), where dK may be, too. `similarity`: what store_similarity left, or NULL.
 template <typename T>
-void adapting_kernel_gradient(Stream stream, const kpac_sizes& s, const kpac_inputs& in,
-                              Values<T> upstream, bool in_place, const Wide<T>* kernel,
-                              const kpac_gradients& gradients, Workspace& workspace);
+void adapting_kernel_gradient(Launcher& launcher, const kpac_call& call, Values<T> upstream,
+                              Wide<T>* distance, const Wide<T>* similarity);
 
-/* y; and the gradients of x, K (to `given`, or to `stored` if that is NULL) and the filter. */
+// y; and the gradients of x, K (to `given`, or to `stored` if that is NULL) and the filter.
 template <typename T>
-void sum_forward(Stream stream, const Sum<T>& sum, T* y);
+void sum_forward(Launcher& launcher, const Sum<T>& sum, T* y);
 template <typename T>
-void sum_input_gradient(Stream stream, const Sum<T>& sum, T* x);
+void sum_input_gradient(Launcher& launcher, const Sum<T>& sum, T* x);
 template <typename T>
-void sum_kernel_gradient(Stream stream, const Sum<T>& sum, T* given, Wide<T>* stored,
-                         Workspace& workspace);
+void sum_adapting_gradient(Launcher& launcher, const Sum<T>& sum, T* given, Wide<T>* stored);
 template <typename T>
-void sum_filter_gradient(Stream stream, const Sum<T>& sum, T* kernel, Workspace& workspace);
+void sum_filter_gradient(Launcher& launcher, const Sum<T>& sum, T* filter);
 
-/* Full filters go through tiles, but for float64, which has none. */
+// Full filters go through tiles, but for float64, which has none.
 template <typename T>
 bool uses_tiles(const Sum<T>& sum) {
   return sum.full() && sizeof(Wide<T>) == sizeof(float);
 }
 
-/* f(number) with the width of the tiles, N = 16, 32 or 64, as a type. */
+// f(number) with the width of the tiles, N = 16, 32 or 64, as a type.
 template <int N>
 struct Width {
   static constexpr int value = N;
@@ -58,9 +52,6 @@ void with_width(int64_t columns, F f) {
   }
 }
 
-#define KPAC_FOR_TILE_TYPES(M) M(float) M(__half) M(__nv_bfloat16)
-#define KPAC_FOR_TYPES(M) KPAC_FOR_TILE_TYPES(M) M(double)
+#define KPAC_FOR_TYPES(M) M(float) M(__half) M(__nv_bfloat16) M(double)
 
-}  // namespace cuda
-}  // namespace kpac
-#endif
+}  // namespace kpac::cuda

@@ -1,27 +1,25 @@
-/* Full filters: the sum and its gradients of x and K as products of tiles.
- *
- * A block has 128 pixels p of one phase (see Phases) and N columns. For every tap t that this phase
- * meets something with, and for `kDepth` channels d at a time, it gathers rows
- *
- *                     p               row of a, from source q(p, t)     b           c
- *   kForward          output pixel i  K_it x_j(i,t)[d]                  W_t[d, o]   y_i[o]
- *   kInputGradient    input pixel j   K_it u_i[d]  where j(i, t) = j    W_t[c, d]   dx_j[c]
- *   kKernelGradient   output pixel i  u_i[d], one tap a block           W_t[c, d]   W_t u_i, of which
- *                                                          dK_it = <x_j(i,t), that> is taken at once
- *
- * K is looked up, or computed from the guide, once for each pixel and tap of a block, 8 taps at a
- * time. Two buffers: while one is multiplied the next is filled.
- */
-#ifndef KERAS_PAC_CUDA_GATHER_PRODUCT_H_
-#define KERAS_PAC_CUDA_GATHER_PRODUCT_H_
+// Full filters: the sum and its gradients of x and K as products of tiles.
+//
+// A block has 128 pixels p of one phase (see Phases) and N columns. For every tap t that this phase
+// meets something with, and for `kDepth` channels d at a time, it gathers rows
+//
+//                     p               row of a, from source q(p, t)     b           c
+//   kForward          output pixel i  K_it x_j(i,t)[d]                  W_t[d, o]   y_i[o]
+//   kInputGradient    input pixel j   K_it u_i[d]  where j(i, t) = j    W_t[c, d]   dx_j[c]
+//   kAdaptingGradient output pixel i  u_i[d], one tap a block           W_t[c, d]   W_t u_i
+//
+// and from the last of these takes dK_it = <x_j(i,t), W_t u_i> at once.
+//
+// K is looked up, or computed from the guide, once for each pixel and tap of a block, 8 taps at a
+// time. Two buffers: while one is multiplied the next is filled.
+#pragma once
 
 #include "simple_sum.cuh"
 #include "tile.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
-enum Product { kForward, kInputGradient, kKernelGradient };
+enum Product { kForward, kInputGradient, kAdaptingGradient };
 
 template <typename T, int N, Product Mode>
 struct GatherProduct {
@@ -33,12 +31,12 @@ struct GatherProduct {
   static constexpr int kBQuads = N * kDepth / 4 / kThreads;
 
   Sum<T> sum;
-  T* out;     /* y (P, O) or dx (N, H, W, C) */
-  W* partial; /* (column tiles, P, T): terms of dK */
+  T* out;      // y (P, O) or dx (N, H, W, C)
+  W* partial;  // (column tiles, P, T): terms of dK
   Phases phases;
-  const T* source; /* x or upstream, (pixels, depth) */
+  const T* source;  // x or upstream, (pixels, depth)
   int64_t depth, columns, chunks, row_tiles, column_tiles;
-  bool source_aligned, kernel_aligned;
+  bool source_aligned, filter_aligned;
 
   static GatherProduct of(const Sum<T>& sum, T* out, W* partial) {
     const kpac_sizes& s = sum.s;
@@ -55,11 +53,12 @@ struct GatherProduct {
     p.row_tiles = ceil_divide(s.batch * p.phases.grid[0] * p.phases.grid[1], kRows);
     p.column_tiles = ceil_divide(p.columns, N);
     p.source_aligned = quads_aligned(p.source, p.depth);
-    p.kernel_aligned = quads_aligned(sum.kernel, s.output_channels);
+    p.filter_aligned = quads_aligned(sum.filter, s.output_channels);
     return p;
   }
   int64_t blocks() const {
-    return phases.count() * row_tiles * column_tiles * (Mode == kKernelGradient ? taps(sum.s) : 1);
+    return phases.count() * row_tiles * column_tiles *
+           (Mode == kAdaptingGradient ? taps(sum.s) : 1);
   }
 
   struct Shared {
@@ -67,7 +66,7 @@ struct GatherProduct {
       struct {
         typename Tile::Operands operands[2];
         W factor[kTaps][kRows];
-        int64_t met[kTaps][kRows]; /* q(p, t), or -1 */
+        int64_t met[kTaps][kRows];  // q(p, t), or -1
       };
       alignas(32) W c[kRows * Tile::kC];
     };
@@ -78,7 +77,7 @@ struct GatherProduct {
   };
   struct Registers {
     typename Tile::Accumulator acc;
-    int64_t tap, chunk; /* of the next fetch; the same in all threads */
+    int64_t tap, chunk;  // of the next fetch; the same in all threads
   };
 
   KPAC_HD ActiveTaps active(int axis, int64_t phase) const {
@@ -91,7 +90,7 @@ struct GatherProduct {
                        s.input_dilation[axis], s.kernel_size[axis]);
   }
 
-  /* Only tap t of those that are active */
+  // Only tap t of those that are active
   static KPAC_HD ActiveTaps only(const ActiveTaps& active, int64_t t) {
     int64_t past = t - active.first;
     bool is_one = active.count > 0 && past >= 0 && past % active.period == 0;
@@ -102,7 +101,7 @@ struct GatherProduct {
     const kpac_sizes& s = sum.s;
     int64_t tile = divide(block, column_tiles), t = 0;
     int64_t column_tile = block - tile * column_tiles;
-    if (Mode == kKernelGradient) {
+    if (Mode == kAdaptingGradient) {
       int64_t rest = divide(tile, taps(s));
       t = tile - rest * taps(s);
       tile = rest;
@@ -115,7 +114,7 @@ struct GatherProduct {
       int64_t phase_y = divide(phase, phases.modulus[1]);
       shared.down = active(0, phase_y);
       shared.across = active(1, phase - phase_y * phases.modulus[1]);
-      if (Mode == kKernelGradient) {
+      if (Mode == kAdaptingGradient) {
         Tap only_one = tap_at(t, s);
         shared.down = only(shared.down, only_one.y);
         shared.across = only(shared.across, only_one.x);
@@ -128,7 +127,7 @@ struct GatherProduct {
     Tile::clear(thread, r.acc);
   }
 
-  /* A round fetches one step and multiplies the one before. */
+  // A round fetches one step and multiplies the one before.
   KPAC_HD int64_t rounds(const Shared& shared) const {
     return shared.steps == 0 ? 0 : shared.steps + 1;
   }
@@ -151,12 +150,12 @@ struct GatherProduct {
       if (p.n >= 0 && Mode == kForward) {
         met = input_met(s, p, tap);
         if (met >= 0) {
-          factor = sum.computes_kernel() ? sum.features.kernel(p, tap, 0)
-                                         : sum.stored(index_of(p, s.output_size), t, 0);
+          factor = sum.computes_adapting() ? sum.features.similarity(p, tap, 0)
+                                           : sum.known(index_of(p, s.output_size), t, 0);
         }
       } else if (p.n >= 0 && Mode == kInputGradient) {
         met = output_meeting_input(s, p, tap);
-        if (met >= 0) factor = sum.stored(met, t, 0);
+        if (met >= 0) factor = sum.known(met, t, 0);
       } else if (p.n >= 0) {
         met = index_of(p, s.output_size);
         factor = 1;
@@ -170,10 +169,10 @@ struct GatherProduct {
   KPAC_HD Quad<T> fetch_a(int e, const Shared& shared, const Registers& r) const {
     int row = e / (kDepth / 4), slot = static_cast<int>(r.tap % kTaps);
     int64_t met = shared.met[slot][row];
-    Quad<T> quad = load_quad(source + (met < 0 ? 0 : met) * depth,
-                             r.chunk * kDepth + e % (kDepth / 4) * 4, met < 0 ? 0 : depth,
-                             source_aligned);
-    if (Mode != kKernelGradient) {
+    Quad<T> quad =
+        load_quad(source + (met < 0 ? 0 : met) * depth, r.chunk * kDepth + e % (kDepth / 4) * 4,
+                  met < 0 ? 0 : depth, source_aligned);
+    if (Mode != kAdaptingGradient) {
       W factor = shared.factor[slot][row];
 #pragma unroll
       for (int k = 0; k < 4; ++k) quad.value[k] = narrow<T>(widen(quad.value[k]) * factor);
@@ -192,8 +191,8 @@ struct GatherProduct {
       o = r.chunk * kDepth + e % (kDepth / 4) * 4;
     }
     bool inside = c < s.input_channels;
-    return load_quad(sum.kernel + (t * s.input_channels + (inside ? c : 0)) * s.output_channels, o,
-                     inside ? s.output_channels : 0, kernel_aligned);
+    return load_quad(sum.filter + (t * s.input_channels + (inside ? c : 0)) * s.output_channels, o,
+                     inside ? s.output_channels : 0, filter_aligned);
   }
 
   KPAC_HD void advance(int64_t round, int thread, Shared& shared, Registers& r) const {
@@ -233,8 +232,8 @@ struct GatherProduct {
   }
 
   KPAC_HD void finish(int thread, Shared& shared, Registers&) const {
-    if constexpr (Mode == kKernelGradient) {
-      finish_kernel(thread, shared);
+    if constexpr (Mode == kAdaptingGradient) {
+      finish_adapting(thread, shared);
     } else {
       finish_pixels(thread, shared);
     }
@@ -252,7 +251,7 @@ struct GatherProduct {
     }
   }
 
-  KPAC_HD void finish_kernel(int thread, Shared& shared) const {
+  KPAC_HD void finish_adapting(int thread, Shared& shared) const {
     const kpac_sizes& s = sum.s;
     int64_t t = shared.tap[0], first = shared.column_tile * N;
     int count = static_cast<int>(columns - first < N ? columns - first : N);
@@ -270,6 +269,4 @@ struct GatherProduct {
   }
 };
 
-}  // namespace cuda
-}  // namespace kpac
-#endif
+}  // namespace kpac::cuda

@@ -1,16 +1,14 @@
-/* Two ways to run a body, and the same two emulated on a CPU.
- *
- *   for_each    body(index) for index = 0 ... count - 1
- *   run_blocks  a block of threads with shared memory; the body is cut into phases between barriers:
- *
- *     begin; before every round: prepare, if it is wanted; advance; ...; spill; finish
- *
- * With KPAC_EMULATE the launches become host loops: all threads of a phase run one after another, in
- * ascending or descending order (a race within a phase shows as a difference between the two).
- * Grids are one-dimensional and strided, so no count is too large for one.
- */
-#ifndef KERAS_PAC_CUDA_LAUNCH_H_
-#define KERAS_PAC_CUDA_LAUNCH_H_
+// Two ways to run a body, and the same two emulated on a CPU.
+//
+//   for_each    body(index) for index = 0 ... count - 1
+//   run_blocks  blocks of threads with shared memory; the body is cut into phases between barriers:
+//
+//     begin; before every round: prepare, if it is wanted; advance; ...; spill; finish
+//
+// With KPAC_EMULATE the launches become host loops: all threads of a phase run one after another,
+// in ascending or descending order (a race within a phase shows as a difference between the two).
+// Grids are one-dimensional and strided, so no count is too large for one.
+#pragma once
 
 #include "types.cuh"
 
@@ -21,8 +19,7 @@
 #include <cuda_runtime.h>
 #endif
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 #ifdef KPAC_EMULATE
 
@@ -74,8 +71,8 @@ __global__ void for_each_kernel(int64_t count, const Body body) {
 }
 
 template <typename Body>
-__global__ void __launch_bounds__(Body::kThreads) run_blocks_kernel(int64_t blocks,
-                                                                    const Body body) {
+__global__ void __launch_bounds__(Body::kThreads)
+    run_blocks_kernel(int64_t blocks, const Body body) {
   __shared__ typename Body::Shared shared;
   int thread = threadIdx.x;
   for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {
@@ -118,9 +115,10 @@ void run_blocks(Stream stream, int64_t blocks, const Body& body) {
 
 #endif
 
-/* Cuts the caller's workspace into arrays. While `measuring`, it only adds up their bytes: then
- * nothing may be launched. */
-struct Workspace {
+// Launches on a stream, and cuts the caller's workspace into arrays. While `measuring`, it launches
+// nothing and only adds up the bytes of the arrays.
+struct Launcher {
+  Stream stream;
   char* memory;
   bool measuring;
   int64_t bytes;
@@ -131,8 +129,14 @@ struct Workspace {
     bytes += (count * static_cast<int64_t>(sizeof(T)) + 255) / 256 * 256;
     return array;
   }
+  template <typename Body>
+  void for_each(int64_t count, const Body& body) const {
+    if (!measuring) cuda::for_each(stream, count, body);
+  }
+  template <typename Body>
+  void run_blocks(int64_t blocks, const Body& body) const {
+    if (!measuring) cuda::run_blocks(stream, blocks, body);
+  }
 };
 
-}  // namespace cuda
-}  // namespace kpac
-#endif
+}  // namespace kpac::cuda

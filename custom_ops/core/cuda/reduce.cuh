@@ -1,19 +1,17 @@
-/* Sums over the rows of a matrix in an order that depends on its size alone: stages of 64 rows. */
-#ifndef KERAS_PAC_CUDA_REDUCE_H_
-#define KERAS_PAC_CUDA_REDUCE_H_
+// Sums over the rows of a matrix in an order that depends on its size alone: stages of 64 rows.
+#pragma once
 
 #include "launch.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 constexpr int64_t kStage = 64;
 
-/* out[r, c] = sum of in[q, c] over q = 64 r ... 64 r + 63 */
+// out[r, c] = sum of in[q, c] over q = 64 r ... 64 r + 63
 template <typename In, typename Out>
 struct SumStage {
-  const In* in; /* (rows, columns) */
-  Out* out;     /* (ceil(rows / 64) or 1, columns) */
+  const In* in;  // (rows, columns)
+  Out* out;      // (ceil(rows / 64) or 1, columns)
   int64_t rows, columns;
 
   KPAC_HD void operator()(int64_t index) const {
@@ -27,23 +25,17 @@ struct SumStage {
   }
 };
 
-/* out (columns) = sum of in (rows, columns); zero if there are no rows. */
+// out (columns) = sum of in (rows, columns); zero if there are no rows.
 template <typename In, typename Out>
-void sum_rows(Stream stream, Workspace& workspace, const In* in, int64_t rows, int64_t columns,
-              Out* out) {
+void sum_rows(Launcher& launcher, const In* in, int64_t rows, int64_t columns, Out* out) {
   if (rows <= kStage) {
-    if (!workspace.measuring) for_each(stream, columns, SumStage<In, Out>{in, out, rows, columns});
-    return;
+    return launcher.for_each(columns, SumStage<In, Out>{in, out, rows, columns});
   }
   using W = Wide<Out>;
   int64_t left = ceil_divide(rows, kStage);
-  W* partial = workspace.take<W>(left * columns);
-  if (!workspace.measuring) {
-    for_each(stream, left * columns, SumStage<In, W>{in, partial, rows, columns});
-  }
-  sum_rows(stream, workspace, static_cast<const W*>(partial), left, columns, out);
+  W* partial = launcher.take<W>(left * columns);
+  launcher.for_each(left * columns, SumStage<In, W>{in, partial, rows, columns});
+  sum_rows<W>(launcher, partial, left, columns, out);
 }
 
-}  // namespace cuda
-}  // namespace kpac
-#endif
+}  // namespace kpac::cuda

@@ -1,48 +1,60 @@
-/* Windowed sums for every filter and type, an element of a result at a time: pooling and shared
- * filters, and full filters in float64. The other full filters go through products of tiles.
- *
- * P = N * OH * OW output pixels i; the rest as in keras_pac.h.
- */
-#ifndef KERAS_PAC_CUDA_SIMPLE_SUM_H_
-#define KERAS_PAC_CUDA_SIMPLE_SUM_H_
+// Windowed sums for every filter and type, an element of a result at a time: pooling and shared
+// filters, and full filters in float64. The other full filters go through products of tiles.
+//
+// P = N * OH * OW output pixels i; the rest as in keras_pac.h.
+#pragma once
 
 #include "adapting.cuh"
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
-/* What all windowed sums and their gradients read. */
+// What all windowed sums and their gradients read.
 template <typename T>
 struct Sum {
   using W = Wide<T>;
   kpac_sizes s;
-  const T* x;            /* (N, H, W, C) */
-  const T* upstream;     /* (N, OH, OW, O), or NULL */
-  const T* kernel;       /* (T, C, O), (T,) or NULL */
-  const T* bias;         /* (O,), or NULL */
-  Values<T> k;           /* (P, T), or (P, T, C) if channel_wise; unless K is computed on the way */
+  const T* x;          // (N, H, W, C)
+  const T* upstream;   // (N, OH, OW, O), or NULL
+  const T* filter;     // (T, C, O), (T,) or NULL
+  const T* bias;       // (O,), or NULL
+  Values<T> adapting;  // (P, T), or (P, T, C) if channel_wise; unless K is computed on the way
   Features<T> features;
 
-  KPAC_HD bool full() const { return s.filter == KPAC_FULL; }
-  KPAC_HD W filter(int64_t t) const {
-    return s.filter == KPAC_SHARED ? widen(kernel[t]) : W(1);
+  KPAC_HD bool full() const { return s.filter_type == KPAC_FULL; }
+  // w_t, if the filter is not full
+  KPAC_HD W weight(int64_t t) const {
+    return s.filter_type == KPAC_SHARED ? widen(filter[t]) : W(1);
   }
-  /* K_it[c] that is stored */
-  KPAC_HD W stored(int64_t i, int64_t t, int64_t c) const {
+  // K_it[c], unless it is computed on the way
+  KPAC_HD W known(int64_t i, int64_t t, int64_t c) const {
     int64_t pair = i * taps(s) + t;
-    return s.channel_wise ? k[pair * s.input_channels + c] : k[pair];
+    return s.channel_wise ? adapting[pair * s.input_channels + c] : adapting[pair];
   }
-  KPAC_HD bool computes_kernel() const { return k.given == nullptr && k.stored == nullptr; }
+  KPAC_HD bool computes_adapting() const {
+    return adapting.given == nullptr && adapting.stored == nullptr;
+  }
 };
 
-/* y. A block has 16 pixels and 64 channels; K is looked up or computed once for each pixel and tap
- * of it, 8 taps at a time. */
+template <typename T>
+Sum<T> sum_of(const kpac_call& call) {
+  const kpac_inputs& in = call.inputs;
+  return {call.sizes,
+          static_cast<const T*>(in.x),
+          static_cast<const T*>(in.upstream),
+          static_cast<const T*>(in.filter),
+          static_cast<const T*>(in.bias),
+          {static_cast<const T*>(in.adapting_kernel), nullptr},
+          features_of<T>(call)};
+}
+
+// y. A block has 16 pixels and 64 channels; K is looked up or computed once for each pixel and tap
+// of it, 8 taps at a time.
 template <typename T>
 struct SimpleSum {
   using W = Wide<T>;
   static constexpr int kThreads = 256, kPixels = 16, kLanes = 16, kEach = 4, kTaps = 8;
   Sum<T> sum;
-  T* y; /* (P, O) */
+  T* y;  // (P, O)
   int64_t tiles;
 
   static SimpleSum of(const Sum<T>& sum, T* y) {
@@ -81,8 +93,8 @@ struct SimpleSum {
       source = input_met(sum.s, pixel, tap);
       if (source >= 0 && !sum.s.channel_wise) {
         shared.factor[slot][row] =
-            sum.filter(t) * (sum.computes_kernel() ? sum.features.kernel(pixel, tap, 0)
-                                                   : sum.stored(i, t, 0));
+            sum.weight(t) *
+            (sum.computes_adapting() ? sum.features.similarity(pixel, tap, 0) : sum.known(i, t, 0));
       }
     }
     shared.source[slot][row] = source;
@@ -99,15 +111,15 @@ struct SimpleSum {
         int64_t o = shared.first_channel + thread % kLanes + e * kLanes;
         if (o >= s.output_channels) continue;
         if (sum.full()) {
-          const T* filter = sum.kernel + t * s.input_channels * s.output_channels + o;
+          const T* filter = sum.filter + t * s.input_channels * s.output_channels + o;
           W product = 0;
           for (int64_t c = 0; c < s.input_channels; ++c) {
-            product += widen(sum.x[j * s.input_channels + c]) *
-                       widen(filter[c * s.output_channels]);
+            product +=
+                widen(sum.x[j * s.input_channels + c]) * widen(filter[c * s.output_channels]);
           }
           r.sum[e] += shared.factor[slot][row] * product;
         } else {
-          W factor = s.channel_wise ? sum.filter(t) * sum.stored(shared.first_pixel + row, t, o)
+          W factor = s.channel_wise ? sum.weight(t) * sum.known(shared.first_pixel + row, t, o)
                                     : shared.factor[slot][row];
           r.sum[e] += factor * widen(sum.x[j * s.input_channels + o]);
         }
@@ -128,11 +140,11 @@ struct SimpleSum {
   }
 };
 
-/* dx; index: (N, H, W, C). */
+// dx; index: (N, H, W, C).
 template <typename T>
 struct SimpleInputGradient {
   Sum<T> sum;
-  T* out; /* (N, H, W, C) */
+  T* out;  // (N, H, W, C)
 
   KPAC_HD void operator()(int64_t index) const {
     using W = Wide<T>;
@@ -146,23 +158,23 @@ struct SimpleInputGradient {
       W product = 0;
       if (sum.full()) {
         for (int64_t o = 0; o < s.output_channels; ++o) {
-          product += widen(sum.kernel[(t * s.input_channels + c) * s.output_channels + o]) *
+          product += widen(sum.filter[(t * s.input_channels + c) * s.output_channels + o]) *
                      widen(sum.upstream[i * s.output_channels + o]);
         }
       } else {
-        product = sum.filter(t) * widen(sum.upstream[i * s.output_channels + c]);
+        product = sum.weight(t) * widen(sum.upstream[i * s.output_channels + c]);
       }
-      total += sum.stored(i, t, c) * product;
+      total += sum.known(i, t, c) * product;
     }
     out[index] = narrow<T>(total);
   }
 };
 
-/* dK; index: (P, T), or (P, T, C) if channel_wise. */
+// dK; index: (P, T), or (P, T, C) if channel_wise.
 template <typename T, typename Out>
-struct SimpleKernelGradient {
+struct SimpleAdaptingGradient {
   Sum<T> sum;
-  Out* out; /* (P, T) or (P, T, C) */
+  Out* out;  // (P, T) or (P, T, C)
 
   KPAC_HD void operator()(int64_t index) const {
     using W = Wide<T>;
@@ -177,11 +189,11 @@ struct SimpleKernelGradient {
       W product = 0;
       if (sum.full()) {
         for (int64_t o = 0; o < s.output_channels; ++o) {
-          product += widen(sum.kernel[(t * s.input_channels + c) * s.output_channels + o]) *
+          product += widen(sum.filter[(t * s.input_channels + c) * s.output_channels + o]) *
                      widen(sum.upstream[i * s.output_channels + o]);
         }
       } else {
-        product = sum.filter(t) * widen(sum.upstream[i * s.output_channels + c]);
+        product = sum.weight(t) * widen(sum.upstream[i * s.output_channels + c]);
       }
       total += widen(sum.x[j * s.input_channels + c]) * product;
     }
@@ -189,12 +201,12 @@ struct SimpleKernelGradient {
   }
 };
 
-/* Terms of dw or dW of `length` output pixels; index: (ceil(P / length), filter). */
+// Terms of dw or dW of `length` output pixels; index: (ceil(P / length), filter).
 template <typename T>
 struct SimpleFilterGradient {
   using W = Wide<T>;
   Sum<T> sum;
-  W* out;         /* (ceil(P / length), T) or (ceil(P / length), T, C, O) */
+  W* out;  // (ceil(P / length), T) or (ceil(P / length), T, C, O)
   int64_t length;
 
   KPAC_HD void operator()(int64_t index) const {
@@ -214,19 +226,17 @@ struct SimpleFilterGradient {
   }
 
   KPAC_HD W term(int64_t i, int64_t j, int64_t t, int64_t c, int64_t o) const {
-    return sum.stored(i, t, 0) * widen(sum.x[j * sum.s.input_channels + c]) *
+    return sum.known(i, t, 0) * widen(sum.x[j * sum.s.input_channels + c]) *
            widen(sum.upstream[i * sum.s.output_channels + o]);
   }
   KPAC_HD W terms(int64_t i, int64_t j, int64_t t) const {
     W total = 0;
     for (int64_t c = 0; c < sum.s.input_channels; ++c) {
-      total += sum.stored(i, t, c) * widen(sum.x[j * sum.s.input_channels + c]) *
+      total += sum.known(i, t, c) * widen(sum.x[j * sum.s.input_channels + c]) *
                widen(sum.upstream[i * sum.s.output_channels + c]);
     }
     return total;
   }
 };
 
-}  // namespace cuda
-}  // namespace kpac
-#endif
+}  // namespace kpac::cuda

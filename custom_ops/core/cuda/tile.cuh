@@ -1,14 +1,12 @@
-/* Products of two tiles in shared memory: c (128, N) += a (128, depth) b (depth, N) by 4 N threads.
- *
- * float32 uses plain multiply-adds, 8 rows by 4 columns a thread (TensorFloat-32 would lose 13 bits).
- * float16 and bfloat16 use tensor cores and accumulate in float32. On the host, the first thread of
- * each warp does what the warp's tensor cores would.
- *
- * Operands come in quads along the axis that is contiguous in memory: `ByRow` says that a's quads run
- * along its rows' axis (four rows of one depth), `ByColumn` that b's run along its columns.
- */
-#ifndef KERAS_PAC_CUDA_TILE_H_
-#define KERAS_PAC_CUDA_TILE_H_
+// Products of two tiles in shared memory: c (128, N) += a (128, depth) b (depth, N) by 4 N threads.
+//
+// float32 uses plain multiply-adds, 8 rows by 4 columns a thread (TensorFloat-32 would lose 13
+// bits). float16 and bfloat16 use tensor cores and accumulate in float32. On the host, the first
+// thread of each warp does what the warp's tensor cores would.
+//
+// Operands come in quads along the axis that is contiguous in memory: `ByRow` says that a's quads
+// run along its rows' axis (four rows of one depth), `ByColumn` that b's run along its columns.
+#pragma once
 
 #include "types.cuh"
 
@@ -16,8 +14,7 @@
 #include <mma.h>
 #endif
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 #ifdef __CUDA_ARCH__
 template <bool Columnwise>
@@ -33,12 +30,12 @@ struct Order<true> {
 template <typename T, int N, bool ByRow, bool ByColumn>
 struct FmaTile {
   static constexpr int kRows = 128, kColumns = N, kThreads = 4 * N, kDepth = 16;
-  /* Padding that keeps quads aligned and spreads them over the banks. */
+  // Padding that keeps quads aligned and spreads them over the banks.
   static constexpr int kA = kRows + 4, kB = N + 4, kC = N + 4;
 
   struct Operands {
-    alignas(32) T a[kDepth * kA]; /* (depth, rows) */
-    alignas(32) T b[kDepth * kB]; /* (depth, columns) */
+    alignas(32) T a[kDepth * kA];  // (depth, rows)
+    alignas(32) T b[kDepth * kB];  // (depth, columns)
   };
   struct Accumulator {
     T value[8][4];
@@ -90,7 +87,7 @@ struct FmaTile {
     }
   }
 
-  /* The accumulated tile to c (128, kC). */
+  // The accumulated tile to c (128, kC).
   static KPAC_HD void spill(int thread, const Accumulator& acc, T* c) {
 #pragma unroll
     for (int r = 0; r < 8; ++r) {
@@ -105,10 +102,10 @@ struct FmaTile {
 template <typename T, int N, bool ByRow, bool ByColumn>
 struct TensorTile {
   static constexpr int kRows = 128, kColumns = N, kThreads = 4 * N, kDepth = 32;
-  /* Rows of 16 bytes more than their content: fragments stay aligned to 32 bytes. */
+  // Rows of 16 bytes more than their content: fragments stay aligned to 32 bytes.
   static constexpr int kA = (ByRow ? kRows : kDepth) + 8, kB = (ByColumn ? N : kDepth) + 8;
   static constexpr int kC = N + 4;
-  /* Each of the N / 8 warps has 4 fragments of 16 by 16. */
+  // Each of the N / 8 warps has 4 fragments of 16 by 16.
   static constexpr int kDown = 64 / N, kAcross = N / 16, kWarpRows = 16 * kDown;
 
   struct Operands {
@@ -123,7 +120,9 @@ struct TensorTile {
 #endif
   };
 
-  static KPAC_HD int a_at(int row, int depth) { return ByRow ? depth * kA + row : row * kA + depth; }
+  static KPAC_HD int a_at(int row, int depth) {
+    return ByRow ? depth * kA + row : row * kA + depth;
+  }
   static KPAC_HD int b_at(int depth, int column) {
     return ByColumn ? depth * kB + column : column * kB + depth;
   }
@@ -214,6 +213,4 @@ struct TileOf<float, N, ByRow, ByColumn> {
   using type = FmaTile<float, N, ByRow, ByColumn>;
 };
 
-}  // namespace cuda
-}  // namespace kpac
-#endif
+}  // namespace kpac::cuda

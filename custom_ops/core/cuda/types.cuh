@@ -1,10 +1,8 @@
-/* Storage types, the wider type that everything is computed in, and reads of four at a time.
- *
- * All bodies in this folder are __host__ __device__, so that an emulation (launch.cuh) can run them
- * on a CPU.
- */
-#ifndef KERAS_PAC_CUDA_TYPES_H_
-#define KERAS_PAC_CUDA_TYPES_H_
+// Storage types, the wider type that everything is computed in, and reads of four at a time.
+//
+// All bodies in this folder are __host__ __device__, so that an emulation (launch.cuh) can run them
+// on a CPU.
+#pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -20,8 +18,7 @@
 #define KPAC_HD inline
 #endif
 
-namespace kpac {
-namespace cuda {
+namespace kpac::cuda {
 
 template <typename T>
 struct WideOf {
@@ -31,7 +28,7 @@ template <>
 struct WideOf<double> {
   using type = double;
 };
-/* float; double for double */
+// float; double for double
 template <typename T>
 using Wide = typename WideOf<T>::type;
 
@@ -58,8 +55,8 @@ struct alignas(4 * sizeof(T) > 16 ? 16 : 4 * sizeof(T)) Quad {
   T value[4];
 };
 
-/* Elements first ... first + 3 of a row of `count` at `row`; 0 past its end. `aligned` promises that
- * count is a multiple of 4 and row is aligned to a Quad. */
+// Elements first ... first + 3 of a row of `count` at `row`; 0 past its end. `aligned` promises
+// that count is a multiple of 4 and row is aligned to a Quad.
 template <typename T>
 KPAC_HD Quad<T> load_quad(const T* row, int64_t first, int64_t count, bool aligned) {
   Quad<T> quad;
@@ -74,7 +71,7 @@ KPAC_HD Quad<T> load_quad(const T* row, int64_t first, int64_t count, bool align
   return quad;
 }
 
-/* Whether rows of `count` elements from `pointer` on satisfy the promise of load_quad. */
+// Whether rows of `count` elements from `pointer` on satisfy the promise of load_quad.
 template <typename T>
 inline bool quads_aligned(const T* pointer, int64_t count) {
   return count % 4 == 0 && reinterpret_cast<uintptr_t>(pointer) % alignof(Quad<T>) == 0;
@@ -85,8 +82,8 @@ KPAC_HD V max0(V value) {
   return value > 0 ? value : 0;
 }
 
-/* Division of non-negative numbers: 64-bit, but fast where 32 bits suffice (a GPU has no 64-bit
- * division). */
+// Division of non-negative numbers: 64-bit, but fast where 32 bits suffice (a GPU has no 64-bit
+// division).
 KPAC_HD int64_t divide(int64_t a, int64_t b) {
   if (((a | b) >> 32) == 0) {
     return static_cast<int64_t>(static_cast<uint32_t>(a) / static_cast<uint32_t>(b));
@@ -95,6 +92,4 @@ KPAC_HD int64_t divide(int64_t a, int64_t b) {
 }
 KPAC_HD int64_t ceil_divide(int64_t a, int64_t b) { return divide(a + b - 1, b); }
 
-}  // namespace cuda
-}  // namespace kpac
-#endif
+}  // namespace kpac::cuda

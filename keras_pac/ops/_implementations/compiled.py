@@ -16,7 +16,7 @@ def adapting_kernel(guide, window, form, valid_mask=None):
         alpha=_scalars(form.alpha, guide.dtype, values),
         exponent=_scalars(form.exponent, guide.dtype, values),
         input_size=_sizes(window.input_size),
-        kind=form.kind,
+        kernel_type=form.kind,
         asymmetric=form.asymmetric,
         channel_wise=form.channel_wise,
         normalize=form.normalize,
@@ -56,7 +56,7 @@ def guided_windowed_sum(x, guide, filter, window, form, bias=None, valid_mask=No
         center=form.smoothed(guide),
         alpha=form.alpha,
         exponent=form.exponent,
-        kind=form.kind,
+        kernel_type=form.kind,
         asymmetric=form.asymmetric,
     )
     return y, None
@@ -69,7 +69,7 @@ def _windowed_sum(x, filter, window, bias, alpha=None, exponent=None, **given):
         x=x,
         alpha=_scalars(alpha, x.dtype),
         exponent=_scalars(exponent, x.dtype),
-        kernel=_tensor(filter, x.dtype),
+        filter=_tensor(filter, x.dtype),
         bias=_tensor(bias, x.dtype),
         **given,
         **_geometry(window),
@@ -109,7 +109,7 @@ def _sizes(values):
 def _attributes(op, *names):
     names = ("kernel_size", "strides", "dilation_rate", "transposed", "asymmetric", *names)
     values = {name: op.get_attr(name) for name in (*names, "channel_wise")}
-    return {**values, "kind": op.get_attr("kind").decode()}
+    return {**values, "kernel_type": op.get_attr("kernel_type").decode()}
 
 
 @tf.RegisterGradient("KerasPac>AdaptingKernel")

@@ -1,13 +1,13 @@
-"""Build the core alone, without TensorFlow, as a shared library for `harness.py`.
+"""Build the core alone, without TensorFlow, as a shared library.
 
-    python custom_ops/build_core.py --output libkeras_pac_core.so
-    python custom_ops/build_core.py --cuda --architectures 80 90 --output libkeras_pac_core.so
-    python custom_ops/build_core.py --emulate --output libkeras_pac_emulated.so
+    python -m custom_ops.build.core --output libkeras_pac_core.so
+    python -m custom_ops.build.core --cuda --architectures 80 90 --output libkeras_pac_core.so
+    python -m custom_ops.build.core --emulate --output libkeras_pac_emulated.so
 
 `--emulate` compiles the CUDA sources as C++: kpac_cuda_* then run on the CPU, on host pointers. It
 takes CUDA's headers, but no nvcc and no GPU.
 
-`build.py` and the tests of the core take the compiler's flags and the commands from here.
+The build of the op and the tests of the core take the compiler's flags and the commands from here.
 """
 
 import argparse
@@ -19,8 +19,9 @@ import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
-CORE = pathlib.Path(__file__).resolve().parent / "core"
+CORE = pathlib.Path(__file__).resolve().parent.parent / "core"
 FLAGS = (
     "-O3 -std=c++17 -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno "
     "-fno-trapping-math -Wall -Wextra -Wno-maybe-uninitialized"
@@ -33,6 +34,34 @@ INSTRUCTIONS = {
     "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c".split()
     + ["-mprefer-vector-width=512"],
 }
+
+
+class Step(NamedTuple):
+    """One object file: its source, its name, and the compiler's command without -c and -o.
+
+    `entry`: the one symbol of it that others see. The sources share inline functions and templates,
+    such as the members of std::vector<int64_t>, and of several definitions the linker keeps any:
+    one with vector instructions would then run on every processor.
+    """
+
+    source: pathlib.Path
+    name: str
+    command: list
+    entry: str | None = None
+
+    def commands(self, target, *options):
+        """The commands that make the object file `target`."""
+        compile_to = [*self.command, *options, "-c", self.source, "-o"]
+        if self.entry is None:
+            return [[*compile_to, target]]
+        linker, objcopy = os.environ.get("LD", "ld"), os.environ.get("OBJCOPY", "objcopy")
+        whole = f"{target}.whole"
+        return [
+            [*compile_to, whole],
+            # Without groups of sections, which the linker knows by name, and without other names.
+            [linker, "-r", "--force-group-allocation", whole, "-o", target],
+            [objcopy, f"--keep-global-symbol={self.entry}", target],
+        ]
 
 
 def cxx():
@@ -82,39 +111,34 @@ def core_steps(
     compiler=None,
     nvcc="nvcc",
 ):
-    """[(source, name of the object file, command without -c and -o)] of the core.
-
-    They have to be linked in this order, behind whatever else there is. The sources share inline
-    functions and templates, such as the members of std::vector<int64_t>, and of several definitions
-    the linker keeps the first: that must not be one with vector instructions, which would then run
-    on every processor.
-    """
+    """The steps of all object files of the core, which may be linked in any order."""
     command = [*(compiler or cxx()), *FLAGS, *(SANITIZE if sanitize else [])]
     engine = CORE / "cpu" / "engine.cc"
     steps = []
     for source in sorted([*CORE.glob("*.cc"), *CORE.glob("cpu/*.cc")]):
         if source != engine:
-            steps.append((source, source.stem, command))
+            steps.append(Step(source, source.stem, command))
+    for name in instruction_sets():
+        entry = f"kpac_engine_{name}"
+        flags = [f"-DKPAC_ISA={name}", f"-DKPAC_ENGINE={entry}", *INSTRUCTIONS[name]]
+        steps.append(Step(engine, f"engine_{name}", [*command, *flags], entry))
     for source in sorted(CORE.glob("cuda/*.cu")):
         if emulate:
             include = ["-isystem", str(cuda_home(nvcc) / "include")]
             flags = ["-DKPAC_EMULATE", "-Wno-unknown-pragmas", *include, "-x", "c++"]
-            steps.append((source, f"cuda_{source.stem}", [*command, *flags]))
+            steps.append(Step(source, f"cuda_{source.stem}", [*command, *flags]))
         elif cuda:
-            steps.append((source, f"cuda_{source.stem}", [nvcc, *nvcc_flags(architectures)]))
-    for name in instruction_sets():
-        flags = [f"-DKPAC_ISA={name}", *INSTRUCTIONS[name]]
-        steps.append((engine, f"engine_{name}", [*command, *flags]))
+            steps.append(Step(source, f"cuda_{source.stem}", [nvcc, *nvcc_flags(architectures)]))
     return steps
 
 
 def core_objects(folder, jobs=None, **options):
-    """Compile the core into `folder`; options of `core_steps`. The object files, in its order."""
+    """Compile the core into `folder`; options of `core_steps`. Returns the object files."""
 
     def compile_one(step):
-        source, name, command = step
-        target = pathlib.Path(folder) / f"{name}.o"
-        subprocess.run([*command, "-c", str(source), "-o", str(target)], check=True)
+        target = pathlib.Path(folder) / f"{step.name}.o"
+        for command in step.commands(target):
+            subprocess.run(command, check=True)
         return target
 
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:

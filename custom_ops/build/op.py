@@ -1,4 +1,4 @@
-"""Build the compiled op into the package: `python custom_ops/build.py`.
+"""Build the compiled op into the package: `python -m custom_ops.build`.
 
 Environment variables:
 
@@ -24,65 +24,71 @@ import shutil
 import subprocess
 import sys
 
-import build_core
+from custom_ops.build import core
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-SOURCES = ROOT / "custom_ops"
-LIBRARY, INFO = "keras_pac_ops.so", "keras_pac_ops.json"
+SOURCES = pathlib.Path(__file__).resolve().parent.parent
+ROOT = SOURCES.parent
 
 
 class BuildError(Exception):
     """What is missing, or what the compiler said."""
 
 
+def constant(module, name):
+    """A text that a module of keras_pac defines, from its source: an import would take Keras."""
+    source = (ROOT / "keras_pac" / module).read_text()
+    return re.search(rf'^{name} = "(.*)"$', source, re.MULTILINE)[1]
+
+
 def build(folder, objects):
     """Build the library into `folder`, with object files in `objects`; True if it changed."""
-    compiler = build_core.cxx()
+    compiler = core.cxx()
     if shutil.which(compiler[0]) is None:
         raise BuildError(f"there is no C++ compiler {compiler[0]!r}; CXX names another")
     nvcc = _nvcc()
     version = _tensorflow_version()
-    # The core last: see `core_steps`.
+    library, info = (
+        folder / constant("ops/_implementations/library.py", name) for name in ("LIBRARY", "INFO")
+    )
     steps = [*_adapter_steps(compiler), *_core_steps(compiler, nvcc)]
-    state = json.dumps([steps, version, _contents(), _output([*compiler, "--version"])])
+    state = json.dumps(
+        [steps, version, _contents(), _output([*compiler, "--version"])], default=str
+    )
     state = hashlib.sha256(state.encode()).hexdigest()
-    if all((folder / name).exists() for name in (LIBRARY, INFO)):
-        if _read(folder / INFO, {}).get("state") == state:
-            return False
+    if library.exists() and _read(info, {}).get("state") == state:
+        return False
     tensorflow, link = _tensorflow_flags()
     if nvcc:
         tensorflow.append("-DKERAS_PAC_CUDA")
+        link += core.cuda_link_flags(nvcc)
     objects.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
 
     def compile_one(step):
-        source, name, command = step
-        if source.startswith("tf/"):
-            command = [*command, *tensorflow]
-        return _compile(SOURCES / source, objects / f"{name}.o", command, version)
+        options = tensorflow if step.source.parent.name == "tf" else []
+        return _compile(step, options, objects / f"{step.name}.o", version)
 
     jobs = int(os.environ.get("KERAS_PAC_BUILD_JOBS", "2"))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         files = list(pool.map(compile_one, steps))
     # A library without the file beside it is refused, so none is ever taken for another.
-    (folder / INFO).unlink(missing_ok=True)
-    unfinished = folder / f"{LIBRARY}.tmp"
-    link += build_core.cuda_link_flags(nvcc) if nvcc else []
+    info.unlink(missing_ok=True)
+    unfinished = library.with_suffix(".tmp")
     _run([*compiler, "-shared", "-o", unfinished, *files, *link])
-    os.replace(unfinished, folder / LIBRARY)
-    info = {
-        "keras_pac": _package_version(),
+    os.replace(unfinished, library)
+    built_with = {
+        "keras_pac": constant("version.py", "__version__"),
         "tensorflow": version,
         "compiler": _output([*compiler, "--version"]).splitlines()[0],
-        "flags": " ".join(build_core.FLAGS),
-        "instructions": build_core.instruction_sets(),
+        "flags": " ".join(core.FLAGS),
+        "instructions": core.instruction_sets(),
         "cuda": _cuda_version(nvcc) if nvcc else None,
         "cuda_architectures": _architectures() if nvcc else None,
-        "bytes": (folder / LIBRARY).stat().st_size,
+        "bytes": library.stat().st_size,
         "state": state,
     }
-    unfinished.write_text(json.dumps(info, indent=2) + "\n")
-    os.replace(unfinished, folder / INFO)
+    unfinished.write_text(json.dumps(built_with, indent=2) + "\n")
+    os.replace(unfinished, info)
     return True
 
 
@@ -96,16 +102,14 @@ def _read(path, default):
 
 
 def _adapter_steps(compiler):
-    """(source, name of the object file, command) of TensorFlow's side."""
+    """The steps of TensorFlow's side."""
     for path in sorted((SOURCES / "tf").glob("*.cc")):
-        yield f"tf/{path.name}", f"tf_{path.stem}", [*compiler, *build_core.FLAGS]
+        yield core.Step(path, f"tf_{path.stem}", [*compiler, *core.FLAGS])
 
 
 def _core_steps(compiler, nvcc):
-    """The same of the core."""
     options = {"cuda": True, "nvcc": nvcc, "architectures": _architectures()} if nvcc else {}
-    for path, name, command in build_core.core_steps(compiler=compiler, **options):
-        yield path.relative_to(SOURCES).as_posix(), name, command
+    return core.core_steps(compiler=compiler, **options)
 
 
 def _nvcc():
@@ -147,10 +151,6 @@ def _tensorflow_flags():
     return flags, tf.sysconfig.get_link_flags()
 
 
-def _package_version():
-    return re.search(r'__version__ = "(.*)"', (ROOT / "keras_pac/version.py").read_text())[1]
-
-
 def _contents():
     """The sources, by their path."""
     paths = sorted(p for p in SOURCES.rglob("*") if p.suffix in (".h", ".cc", ".cu", ".cuh"))
@@ -160,27 +160,31 @@ def _contents():
     }
 
 
-def _compile(source, target, command, version):
-    """Compile one file, unless it, what it includes and its command are those of the last time."""
-    command = [*command, "-c", str(source), "-o", str(target), "-MMD", "-MF", f"{target}.d"]
+def _compile(step, options, target, version):
+    """Make one object file, unless its source, what that includes and its commands are the same."""
+    dependencies = pathlib.Path(f"{target}.d")
+    commands = [
+        list(map(str, command))
+        for command in step.commands(target, *options, "-MMD", "-MF", dependencies)
+    ]
     record = target.with_suffix(".json")
-    if target.exists() and pathlib.Path(f"{target}.d").exists():
-        if _read(record, []) == _record(command, version, target):
+    if target.exists() and dependencies.exists():
+        if _read(record, []) == _record(commands, version, dependencies):
             return target
     record.unlink(missing_ok=True)
-    print(f"compiling {target.stem}", flush=True)
-    _run(command)
-    record.write_text(json.dumps(_record(command, version, target)))
+    print(f"compiling {step.name}", flush=True)
+    for command in commands:
+        _run(command)
+    record.write_text(json.dumps(_record(commands, version, dependencies)))
     return target
 
 
-def _record(command, version, target):
+def _record(commands, version, dependencies):
     """What an object file depends on; TensorFlow's headers by its version."""
-    dependencies = pathlib.Path(f"{target}.d")
     paths = dependencies.read_text().replace("\\\n", " ").split()[1:]
     own = sorted(path for path in paths if str(SOURCES) in path and os.path.exists(path))
     hashes = [hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() for path in own]
-    return [command, version, own, hashes]
+    return [commands, version, own, hashes]
 
 
 def _run(command):

@@ -1,3 +1,4 @@
+// Which attributes, inputs and outputs the ops have, and what they are to the core.
 #include "call.h"
 
 #include <limits>

@@ -17,7 +17,7 @@ sys.path.append(str(ROOT))  # also where this file is the program
 
 from custom_ops.build import core  # noqa: E402
 
-DRIVERS = ("fuzz", "huge")
+DRIVERS = ("fuzz", "huge", "no_memory")
 
 
 def compiler():

@@ -79,6 +79,9 @@ std::string compare_bits(const Results& one, const Results& other, int32_t worke
 
 std::string try_valid(Random& random, const Problem& p, bool threads) {
   const Data data = draw_data(random, p);
+  kpac_call without_upstream = core_call(p, data, p.backward());
+  without_upstream.inputs.upstream = nullptr;
+  if (kpac_check(&without_upstream, nullptr, 0) != KPAC_INVALID) return "upstream is not missed";
   const Results results =
       run_core(p, data, threads ? Pool{Order::kThreads, 1, 1} : draw_pool(random));
   std::string failure = compare_all(p, data, results);

@@ -1,7 +1,8 @@
 """The compiled core through its C interface, without TensorFlow: see the programs in `core/`.
 
 `core/fuzz.cc` compares random problems with a naive float64 reference; `core/huge.cc` has pictures
-of more than 2^31 pixels. Run again what they print to repeat a failure.
+of more than 2^31 pixels; in `core/no_memory.cc` there is no memory. Run again what they print to
+repeat a failure.
 """
 
 import bisect
@@ -145,3 +146,8 @@ def test_sanitizers_report_nothing(sanitized, instructions):
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 def test_more_than_2_to_the_31_pixels(drivers, instructions):
     check(start(drivers / "huge", instructions=instructions), instructions=instructions)
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_no_memory_for_a_plan_has_a_status_of_its_own(drivers, instructions):
+    check(start(drivers / "no_memory", instructions=instructions), instructions=instructions)

@@ -34,9 +34,9 @@ class AdaptingKernel : public Job {
         scratches_(make_scratches<Scratch>(counted_.any(), false)) {}
 
   void run() const {
-    for_each_tile_of_all<kLanes<Wide<T>>>(
-        strips(), 1,
-        [&](const Tile& tile, int32_t worker, int64_t) { compute(tile, scratches_[worker]); });
+    run_tiles<kLanes<Wide<T>>>(strips(), 1, [&](const Tile& tile, int32_t worker, int64_t) {
+      compute(tile, scratches_[worker]);
+    });
   }
 
  private:
@@ -74,10 +74,9 @@ class AdaptingKernelGradient : public Job {
 
   void run() const {
     gradients_.clear();
-    for_each_tile_of_all<kLanes<Wide<T>>>(groups_, 2,
-                                          [&](const Tile& tile, int32_t worker, int64_t group) {
-                                            pass_back(tile, scratches_[worker], group);
-                                          });
+    run_tiles<kLanes<Wide<T>>>(groups_, 2, [&](const Tile& tile, int32_t worker, int64_t group) {
+      pass_back(tile, scratches_[worker], group);
+    });
     gradients_.finish();
   }
 

@@ -7,7 +7,7 @@
 
 namespace kpac::KPAC_ISA {
 
-// Of one output: its taps are those of the tile.
+// What a worker keeps of one output.
 template <typename T>
 struct ChannelWiseScratch {
   using A = Wide<T>;
@@ -26,7 +26,7 @@ struct ChannelWiseScratch {
   }
 };
 
-// Both functions, one output and channel at a time.
+// The arithmetic of both functions: the window of one output, forward and back.
 template <typename T>
 struct ChannelWise {
   using A = Wide<T>;
@@ -129,9 +129,9 @@ class ChannelWiseAdaptingKernel : public Job {
         scratches_(make_scratches<ChannelWiseScratch<T>>(kernel_.channels)) {}
 
   void run() const {
-    for_each_tile_of_all<kLanes<Wide<T>>>(
-        strips(), 1,
-        [&](const Tile& tile, int32_t worker, int64_t) { compute(tile, scratches_[worker]); });
+    run_tiles<kLanes<Wide<T>>>(strips(), 1, [&](const Tile& tile, int32_t worker, int64_t) {
+      compute(tile, scratches_[worker]);
+    });
   }
 
  private:
@@ -170,10 +170,9 @@ class ChannelWiseAdaptingKernelGradient : public Job {
 
   void run() const {
     gradients_.clear();
-    for_each_tile_of_all<kLanes<Wide<T>>>(
-        groups_, 2, [&](const Tile& tile, int32_t worker, int64_t group) {
-          pass_back(tile, scratches_[worker], gradients_.exponent_sums(group));
-        });
+    run_tiles<kLanes<Wide<T>>>(groups_, 2, [&](const Tile& tile, int32_t worker, int64_t group) {
+      pass_back(tile, scratches_[worker], gradients_.exponent_sums(group));
+    });
     gradients_.finish();
   }
 

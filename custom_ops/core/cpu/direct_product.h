@@ -1,6 +1,6 @@
-// The windowed sum of a row of a tile without a copy of its patches, for filters of one vector at
-// most: y_p = sum_t K_pt (x_t(p) W_t), so K takes one product for each tap, and none for each
-// channel. With more filters it is slower than multiply_block, for want of registers.
+// The windowed sum of a row of a tile straight from x, without a copy of its patches:
+// y_p = sum_t K_pt (x_t(p) W_t). K is multiplied once for each tap, not once for each channel. With
+// more than one vector of filters, registers run out and multiply_block is faster.
 #pragma once
 
 #include "matmul.h"
@@ -62,7 +62,7 @@ void add_direct(const DirectTap<A>* taps, int64_t count, int64_t channels, int64
   }
 }
 
-// Whether x and the filter are such.
+// Whether this is the faster way for a filter and the type of x.
 template <typename T>
 bool is_direct(const PackedFilter<Wide<T>>& filter) {
   return std::is_same<T, Wide<T>>::value && filter.filters <= kLanes<Wide<T>>;

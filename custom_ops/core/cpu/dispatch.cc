@@ -42,8 +42,8 @@ const Instructions& instructions() {
 
 const char* kpac_cpu_instructions(void) { return instructions().name; }
 
-// Nothing may be thrown through a C interface. All that can be is for want of memory: the plan of a
-// call is the only thing that is allocated.
+// Nothing may be thrown through a C interface. The code allocates nothing but the plan of a call: an
+// exception means that there is no memory for it.
 
 int64_t kpac_cpu_workspace(const kpac_call* call, int32_t workers) {
   try {

@@ -1,7 +1,7 @@
 // The similarities k of one tile, tap by tap, and their gradient.
 //
-// A tile has every guide channel as a plane of its own, so that a vector holds one channel of
-// neighbouring pixels and no sum runs across a vector.
+// A tile keeps each guide channel as a plane. A vector then holds one channel of neighbouring
+// pixels, and no sum runs across a vector.
 #pragma once
 
 #include <cmath>
@@ -45,7 +45,7 @@ struct GuideScratch {
   int64_t plane;  // elements between channels
 
   void take(Arena& arena, const Plan& plan, bool gradients) {
-    // Vectors may reach beyond the last pixel of a row, and of all.
+    // Vectors may reach beyond the last pixel of a row, also of the last row.
     plane = round_up(plan.largest_planes + 2 * kLanes<A>, kLanes<A>);
     const int64_t channels = kPlanes;
     planes = arena.take<A>(channels * plane);
@@ -75,7 +75,7 @@ void for_each_packed_run(const Tile& tile, const Use& use) {
   }
 }
 
-// The part [first, last) of `count` pixels from `start` on, `step` apart, that is inside.
+// Which of `count` pixels, from `start` on and `step` apart, are inside: [first, last).
 inline void clip(int64_t start, int64_t step, int64_t count, int64_t size, int64_t* first,
                  int64_t* last) {
   *first = start >= 0 ? 0 : std::min(count, ceil_divide(-start, step));
@@ -251,9 +251,9 @@ void to_distance_gradient(const Guide<T>& guide, int64_t count, const Wide<T>* v
   }
 }
 
-// The gradients of some channels (planes), from the first on, at some vectors from i on of row m of
-// a tile. A vector of one tap overlaps that of the next, which reads what was just written: so many
-// channels and vectors are done in between that it has left the processor's store buffer.
+// The gradients of some channels (planes) from `first` on, in some vectors from i on of row m of a
+// tile. The vectors of neighbouring taps overlap, so one tap reads what the one before it wrote. To
+// read it just after would stall the processor: the other channels and vectors come in between.
 template <typename A, int channels, int vectors>
 void add_gradient_at(const Tile& tile, const GuideScratch<A>& scratch, const A* weights, int64_t m,
                      int64_t i, int64_t first, bool asymmetric) {

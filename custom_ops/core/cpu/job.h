@@ -1,7 +1,7 @@
-// What all functions share: a plan, workspace, and work for many threads.
+// What all functions share: a plan, workspace, and loops for many threads.
 //
-// Each function is a class derived from Job. Its constructor takes the workspace, or counts it; it
-// reads no tensor. `run` computes.
+// Each function is a class derived from Job. Its constructor takes the workspace, or only counts it,
+// and reads no tensor; `run` computes.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ void run_parallel(const kpac_parallel_for& parallel_for, int64_t count, const Wo
       const_cast<Work*>(&work));
 }
 
-// Groups of a function that adds to sums of its own: enough for many threads.
+// Enough groups of strips for many threads, where each needs sums of its own.
 constexpr int64_t kMostGroups = 32;
 
 struct Job {
@@ -34,7 +34,7 @@ struct Job {
   const Plan plan;
   Arena arena;
 
-  // `meets_input`: which taps meet an input pixel matters.
+  // `meets_input`: it matters which taps meet an input pixel.
   Job(const kpac_call& call, void* workspace, const kpac_parallel_for& parallel_for,
       bool meets_input)
       : s(call.sizes),
@@ -44,7 +44,7 @@ struct Job {
         plan(make_plan(s, meets_input)),
         arena(workspace) {}
 
-  // One for each worker.
+  // A Scratch(arena, plan, arguments...) for each worker.
   template <typename Scratch, typename... Arguments>
   std::vector<Scratch> make_scratches(const Arguments&... arguments) {
     std::vector<Scratch> scratches;
@@ -62,7 +62,7 @@ struct Job {
   // which run at the same time; a group may add to sums of its own, in a fixed order. With two
   // waves, no two strips that run at the same time touch the same pixel of the input or the guide.
   template <int lanes, typename Use>
-  void for_each_tile_of_all(int64_t groups, int waves, const Use& use) const {
+  void run_tiles(int64_t groups, int waves, const Use& use) const {
     if (groups == 0) return;
     const int64_t each = strips() / groups, rest = strips() % groups;
     const auto first_strip = [&](int64_t group) { return each * group + rest * group / groups; };
@@ -79,7 +79,8 @@ struct Job {
   }
 };
 
-// A gradient that many tiles add to: in place, or beside it where its type is too narrow to sum in.
+// A gradient that many tiles add to. Where its type is too narrow to sum in, the sums are in the
+// workspace.
 template <typename T>
 struct Accumulator {
   using A = Wide<T>;

@@ -1,4 +1,4 @@
-// Which outputs share their taps, and where these lie: arithmetic on one axis.
+// Which outputs meet pixels with the same taps, and where: arithmetic on one axis.
 #pragma once
 
 #include <algorithm>
@@ -66,8 +66,8 @@ inline Classes make_axis(const kpac_sizes& s, int axis, bool input_dilated, bool
   return classes;
 }
 
-// How many outputs of a lattice a strip needs, so that the next but one touches no input or guide
-// pixel that it touches.
+// How many outputs of a lattice a strip needs, so that the strip after the next touches no input or
+// guide pixel that it touches.
 inline int64_t independent_height(const std::vector<Lattice>& phases) {
   int64_t low_input = INT64_MAX, high_input = INT64_MIN, low_guide = INT64_MAX,
           high_guide = INT64_MIN, height = 1;

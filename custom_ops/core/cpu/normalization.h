@@ -29,7 +29,7 @@ struct Counted {
   }
 };
 
-// For each output of a tile: met[tap] = m_it, and the divisor that needs no k (1 if normalize).
+// For each output of a tile: met[tap] = m_it; and the divisor, or 1 if normalize, where it takes k.
 template <typename T>
 void find_counted(const Counted<T>& counted, const Tile& tile, Wide<T>* met, Wide<T>* divisor) {
   using A = Wide<T>;
@@ -53,7 +53,7 @@ void find_counted(const Counted<T>& counted, const Tile& tile, Wide<T>* met, Wid
   }
 }
 
-// K = m k / D in place of k; also leaves the whole D in `divisor`.
+// K = m k / D in place of k, and D in `divisor`.
 template <typename A>
 void divide(bool normalize, const Tile& tile, const A* met, A* adapting, A* divisor) {
   for (int64_t m = 0; m < tile.height; ++m) {

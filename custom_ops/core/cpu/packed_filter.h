@@ -1,4 +1,4 @@
-// A full filter as its products with patches need it: in blocks of taps, and each block in panels.
+// A full filter, laid out for its products with patches: in blocks of taps, each of them in panels.
 #pragma once
 
 #include <vector>
@@ -17,7 +17,7 @@ struct TapBlock {
   int64_t gradient_offset;  // of the (depth, gradient_stride) gradient
 };
 
-// Of the patches of one output, in one block of taps.
+// Elements of the patch of one output in a block of taps.
 constexpr int64_t kMostDepth = 96;
 
 // As few blocks as keep patches within kMostDepth (if one tap does), with little left over in the

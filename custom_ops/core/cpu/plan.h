@@ -119,7 +119,7 @@ struct Plan {
 
 inline Plan make_plan(const kpac_sizes& s, bool input_dilated) {
   Plan plan;
-  // One axis may be as long as it likes where another is 0.
+  // Where one axis is 0, another may be too long to list.
   if (s.batch == 0 || s.output_size[0] == 0 || s.output_size[1] == 0) return plan;
   for (auto& phases : make_axis(s, 1, input_dilated, false)) {
     for (auto& lattice : phases) {

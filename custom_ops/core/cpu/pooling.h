@@ -1,4 +1,4 @@
-// The windowed sum without a full filter: every channel by itself, in one pass over the windows.
+// The windowed sum with a shared filter or none: each channel by itself.
 #pragma once
 
 #include "sum_tile.h"
@@ -113,8 +113,8 @@ void pool_channels(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64
   }
 }
 
-// y of a tile; `filter` is w (T,) or NULL. K is in `tensor`, (N, OH, OW, T, C) if channel_wise, else
-// (N, OH, OW, T); or, where that is NULL, in `planes`.
+// y of a tile; `filter` is w (T,) or NULL. K is in `tensor`, (N, OH, OW, T, C) if channel_wise, or
+// else (N, OH, OW, T); where that is NULL, in `planes`.
 template <bool channel_wise, typename T>
 void pool_tile(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const T* tensor,
                const Wide<T>* planes, const T* filter, const T* bias,

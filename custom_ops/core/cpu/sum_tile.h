@@ -7,7 +7,7 @@
 
 namespace kpac::KPAC_ISA {
 
-// x as a problem sees it.
+// x of a problem.
 template <typename T>
 struct Image {
   const T* pixels;
@@ -28,8 +28,8 @@ struct Image {
   }
 };
 
-// Calls use(integral constant of) the vectors that hold `channels` elements, or 0 if they are not
-// 1, 2 or 4 whole ones: loops over a known number of vectors are faster.
+// Calls use(number) with the vectors that `channels` elements fill as a type: 1, 2, 4, or 0 for any
+// other number. Loops over a known number of vectors are faster.
 template <typename A, typename Use>
 inline void with_vectors(int64_t channels, const Use& use) {
   switch (channels % kLanes<A> == 0 ? channels / kLanes<A> : 0) {
@@ -72,7 +72,7 @@ void for_each_run(const Image<T>& x, const Tile& tile, int64_t first_tap, int64_
   }
 }
 
-// The taps that a row of outputs meets pixels with. A `Tap` is what its sum needs of one.
+// The taps of a row of outputs. A `Tap` is what the sum needs to know of one.
 template <typename Tap>
 struct RowScratch {
   struct Run {
@@ -88,8 +88,8 @@ struct RowScratch {
   }
 };
 
-// Near the border, outputs meet different taps: calls use(count of the taps in `met`, [start, stop)
-// outputs that meet just these) until all outputs of a row had their turn.
+// Outputs near the border meet fewer taps. Calls use(number of taps in `met`, start, stop) for each
+// part [start, stop) of a row whose outputs meet the same taps.
 template <typename Tap, typename Use>
 void for_each_part(const RowScratch<Tap>& scratch, int64_t count, int64_t width, const Use& use) {
   for (int64_t start = 0, stop; start < width; start = stop) {
@@ -153,6 +153,7 @@ inline A pass_back(const A* x, A k, int64_t channels, A* x_gradient, A* product)
 
 // The same for all outputs of row m of a tile and the taps of a block. `products` is [p][tap][c],
 // `row` and `dropped` hold a pixel each; x_gradient is NULL if it is not wanted.
+// Not inline: in a larger function there are too few registers for its inner loops.
 template <typename T>
 __attribute__((noinline)) void pass_row_back(const Image<T>& x, const Tile& tile,
                                              const TapBlock& block, int64_t m,

@@ -57,7 +57,7 @@ inline A sum(Vector<A> v) {
 #endif
 }
 
-// Rows as columns.
+// Makes rows columns.
 template <typename A>
 inline void transpose(Vector<A> (&rows)[kLanes<A>]) {
   typedef std::conditional_t<sizeof(A) == 4, int32_t, int64_t> Integer;

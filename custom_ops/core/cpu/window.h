@@ -26,7 +26,7 @@ void for_each_output(const kpac_sizes& s, const Tile& tile, int64_t values, T* t
 
 inline int64_t window_taps(const kpac_sizes& s) { return s.kernel_size[0] * s.kernel_size[1]; }
 
-// The tap of the window that a tap of a tile is.
+// From the number of a tap in a tile to that in the window.
 inline int64_t window_tap(const kpac_sizes& s, const Tile& tile, int64_t tap) {
   const auto &rows = tile.rows->lattice.taps, &columns = tile.columns->lattice.taps;
   const int64_t count = static_cast<int64_t>(columns.size());

@@ -22,7 +22,7 @@ class WindowedSum : public Job {
 
   void run() const {
     filter_.pack(plan, static_cast<const T*>(in.filter));
-    for_each_tile_of_all<kLanes<A>>(strips(), 1, [&](const Tile& tile, int32_t worker, int64_t) {
+    run_tiles<kLanes<A>>(strips(), 1, [&](const Tile& tile, int32_t worker, int64_t) {
       if (s.filter_type == KPAC_FULL) {
         filter_tile(tile, scratches_[worker]);
       } else {

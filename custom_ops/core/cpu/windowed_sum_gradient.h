@@ -19,7 +19,7 @@ class WindowedSumGradient : public Job {
         wants_guide_(source_.guided() && (out.guide != nullptr || out.center != nullptr ||
                                           out.alpha != nullptr || out.exponent != nullptr)),
         wants_filter_(s.filter_type != KPAC_POOLING && out.filter != nullptr),
-        // x and K have their gradients from W u.
+        // The gradients by x and K take W u.
         passes_filter_(full_ &&
                        (out.x != nullptr || wants_guide_ || out.adapting_kernel != nullptr)),
         filter_(plan, s, arena, false, passes_filter_),
@@ -37,10 +37,9 @@ class WindowedSumGradient : public Job {
   void run() const {
     clear();
     if (passes_filter_) filter_.pack(plan, static_cast<const T*>(in.filter));
-    for_each_tile_of_all<kLanes<A>>(groups_, 2,
-                                    [&](const Tile& tile, int32_t worker, int64_t group) {
-                                      pass_back(tile, scratches_[worker], group);
-                                    });
+    run_tiles<kLanes<A>>(groups_, 2, [&](const Tile& tile, int32_t worker, int64_t group) {
+      pass_back(tile, scratches_[worker], group);
+    });
     x_gradient_.finish(parallel_for);
     guide_gradients_.finish();
     if (out.bias != nullptr) {
@@ -52,14 +51,14 @@ class WindowedSumGradient : public Job {
  private:
   int64_t x_size() const { return s.batch * s.input_size[0] * s.input_size[1] * s.input_channels; }
 
-  // Enough threads find work, and the groups' sums stay small beside the images.
+  // As many as threads can use, if their sums stay small beside the images.
   static int64_t most_groups(int64_t x_size, int64_t sums_size) {
     const int64_t bytes = static_cast<int64_t>(sizeof(A));
     return std::clamp<int64_t>(x_size * bytes / 8 / std::max<int64_t>(sums_size * bytes, 1), 4,
                                kMostGroups);
   }
 
-  // What every group sums up: the gradients of [filter][bias].
+  // Each group sums up the gradients by [filter][bias].
   A* sums(int64_t group) const { return sums_ + group * sums_size_; }
 
   void clear() const {
@@ -142,7 +141,7 @@ class WindowedSumGradient : public Job {
   void finish_filter() const {
     T* const to_filter = static_cast<T*>(out.filter);
     if (!full_) return add_groups(0, window_taps(s), to_filter);
-    // Few outputs of an input with inserted zeros don't meet every tap.
+    // With inserted zeros and few outputs, some taps are met by none.
     std::fill_n(to_filter, window_taps(s) * s.input_channels * s.output_channels, narrow<T>(0));
     std::vector<std::pair<int64_t, int64_t>> rows;  // (in the sums, in the filter)
     filter_.for_each_row(plan, [&](const TapBlock& block, int64_t row, int64_t whole_row) {

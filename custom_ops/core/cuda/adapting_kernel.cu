@@ -1,3 +1,4 @@
+// The adapting kernel, and its gradients by guide, center, alpha and exponent.
 #include "functions.cuh"
 
 namespace kpac::cuda {

@@ -1,3 +1,4 @@
+// The gradient of the windowed sum by K.
 #include "functions.cuh"
 
 namespace kpac::cuda {

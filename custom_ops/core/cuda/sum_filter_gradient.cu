@@ -1,3 +1,4 @@
+// The gradient of the windowed sum by the filter.
 #include "filter_product.cuh"
 #include "functions.cuh"
 

@@ -1,3 +1,4 @@
+// The windowed sum.
 #include "functions.cuh"
 
 namespace kpac::cuda {

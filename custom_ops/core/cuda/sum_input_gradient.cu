@@ -1,3 +1,4 @@
+// The gradient of the windowed sum by x.
 #include "functions.cuh"
 
 namespace kpac::cuda {

@@ -69,42 +69,6 @@ class PacPool2D(BasePacLayer):
         (arXiv 1904.05373).
     """
 
-    def __init__(
-        self,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        dilation_rate=1,
-        kernel_type="gaussian",
-        asymmetric=False,
-        alpha=None,
-        exponent=None,
-        trainable_kernel=True,
-        smoothing=None,
-        normalize_kernel=False,
-        channel_wise=False,
-        guide_filters=None,
-        **kwargs,
-    ):
-        super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            kernel_type=kernel_type,
-            asymmetric=asymmetric,
-            alpha=alpha,
-            exponent=exponent,
-            trainable_kernel=trainable_kernel,
-            smoothing=smoothing,
-            normalize_kernel=normalize_kernel,
-            channel_wise=channel_wise,
-            guide_filters=guide_filters,
-            **kwargs,
-        )
-
     def _check_channels(self, channels, guide_channels):
         if self.channel_wise and guide_channels != channels:
             raise ValueError(

@@ -48,12 +48,15 @@ class JointUpsampler(keras.Model):
         return {**super().get_config(), "factor": self.factor}
 
 
-def conv_branch(filters, dtype):
-    """Return 5x5 convolutions with a ReLU after each but the last."""
+def conv_branch(filters, dtype, kernel_sizes=None, padding="same"):
+    """Return convolutions, 5x5 by default, with a ReLU after each but the last."""
     activations = ["relu"] * (len(filters) - 1) + [None]
+    options = {"padding": padding, "data_format": "channels_last", "dtype": dtype}
     return [
-        layers.Conv2D(n, 5, padding="same", activation=a, data_format="channels_last", dtype=dtype)
-        for n, a in zip(filters, activations, strict=True)
+        layers.Conv2D(n, size, activation=activation, **options)
+        for n, size, activation in zip(
+            filters, kernel_sizes or [5] * len(filters), activations, strict=True
+        )
     ]
 
 

@@ -9,7 +9,7 @@ import dataclasses
 
 from keras import ops
 
-from keras_pac.ops._geometry.blocks import Gather, by_rows, to_image
+from keras_pac.ops._geometry.blocks import Gather, image_by_rows
 from keras_pac.ops._geometry.images import pad
 from keras_pac.ops._geometry.window import Taps
 
@@ -37,10 +37,9 @@ class Adjoint:
         gather = Gather(self.back)
 
         def move(block, values):
-            return (gather.entries(values, range(len(self.tap_ids)), block),)
+            return gather.entries(values, range(len(self.tap_ids)), block)
 
-        (rows,) = by_rows(move, self.back, values.shape[-1], values)
-        return to_image(rows, self.back.grid)
+        return image_by_rows(move, self.back, values.shape[-1], values)
 
 
 def adjoints(taps, size):

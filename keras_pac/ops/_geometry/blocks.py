@@ -74,6 +74,12 @@ def by_rows(function, taps, channels, *images):
     return list(zip(*results))
 
 
+def image_by_rows(function, taps, channels, *images):
+    """`by_rows` for a function that returns one tensor: the image (B, M, N, ...) of all blocks."""
+    (blocks,) = by_rows(lambda *arguments: (function(*arguments),), taps, channels, *images)
+    return to_image(blocks, taps.grid)
+
+
 def after(results, *tensors):
     """`tensors`, held back until `results` are computed."""
     if keras.backend.backend() != "tensorflow":
@@ -147,10 +153,9 @@ class Gather:
 def gather_windows(image, taps):
     """All windows of an image at once: (B, M, N, T, C)."""
     gather = Gather(taps)
-    (rows,) = by_rows(
-        lambda block, image: (gather.windows(image, block),), taps, image.shape[-1], image
+    return image_by_rows(
+        lambda block, image: gather.windows(image, block), taps, image.shape[-1], image
     )
-    return to_image(rows, taps.grid)
 
 
 def _integers(values, dtype):

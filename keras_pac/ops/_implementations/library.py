@@ -28,14 +28,17 @@ def refusal(folder):
     """Why the library in a folder must not be loaded: a sentence, or None."""
     if not (folder / LIBRARY).exists():
         return f"the compiled op is not built: {HOW}."
-    built, here = built_with(folder), _versions()
+    built = built_with(folder)
     if not built:
         return f"{INFO}, which says what the compiled op was built for, can't be read: {HOW} again."
-    for package, name in {"tensorflow": "TensorFlow", "keras_pac": "keras_pac"}.items():
-        if built.get(package) != here[package]:
+    import tensorflow as tf
+
+    here = {"tensorflow": ("TensorFlow", tf.__version__), "keras_pac": ("keras_pac", __version__)}
+    for package, (name, version) in here.items():
+        if built.get(package) != version:
             return (
                 f"the compiled op was built for {name} {built.get(package, '(unknown)')}, and this "
-                f"is {here[package]}: {HOW} again."
+                f"is {version}: {HOW} again."
             )
     # Loading a library that was cut off would end the process.
     if built.get("bytes") != (size := (folder / LIBRARY).stat().st_size):
@@ -82,9 +85,3 @@ def warn_if_refused():
     if (FOLDER / LIBRARY).exists():
         for reason in not_loaded_reasons():
             warnings.warn(f"keras_pac runs its portable code: {reason}", stacklevel=2)
-
-
-def _versions():
-    import tensorflow as tf
-
-    return {"tensorflow": tf.__version__, "keras_pac": __version__}

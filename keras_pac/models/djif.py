@@ -1,4 +1,4 @@
-"""The network of plain convolutions to compare with."""
+"""DJIF: joint upsampling with plain convolutions, to compare with."""
 
 import keras
 from keras import ops
@@ -16,14 +16,14 @@ from keras_pac.ops._geometry.resize import enlarge_bilinear
 
 @keras.saving.register_keras_serializable("keras_pac")
 class DJIF(JointUpsampler):
-    """Deep joint image filtering: the network of plain convolutions to compare with.
+    """Deep joint image filtering: a joint upsampling network without PAC, to compare with.
 
     The target is upsampled bilinearly. It and the guide each pass a branch of three convolutions
     (9x9, 1x1, 5x5) that ends in one feature; three more convolutions of the same sizes make the
     result out of both. There are ReLUs between the convolutions.
 
     Every channel of the target passes through the network as an image of its own, so the weights
-    fit any number of channels. They fit any image size, too, and exist from the start.
+    fit any number of channels. They fit any image size, too, and are created with the model.
 
     Args:
         factor: int, 1 or more. How many times larger the result is than the target, in height and
@@ -56,7 +56,7 @@ class DJIF(JointUpsampler):
 
     def __init__(self, factor, **kwargs):
         super().__init__(factor, **kwargs)
-        # A branch pads by 2 before each convolution: 9x9 loses 4 pixels, 1x1 gains 4, 5x5 is even.
+        # With a padding of 2, 9x9 convolutions remove 4 pixels, 1x1 add 4, and 5x5 keep the size.
         sizes = (9, 1, 5)
         self.branch_t = conv_branch((96, 48, 1), self.dtype_policy, sizes, padding="valid")
         self.branch_g = conv_branch((96, 48, 1), self.dtype_policy, sizes, padding="valid")

@@ -1,6 +1,6 @@
 """Gradients of each implementation against finite differences of that same implementation.
 
-`test_ops.py` and `test_golden.py` hold the gradients to numbers from elsewhere; here every single
+`test_definition.py` and `test_golden.py` compare the gradients with references; here every single
 element of every input and weight, and with them every tap of K and of the filter, is moved.
 """
 

@@ -1,4 +1,4 @@
-"""Loads the library of the compiled op, once, or says why not."""
+"""Loads the library of the compiled op, once, or gives the reason why it can't be loaded."""
 
 import ctypes
 import functools
@@ -40,7 +40,7 @@ def refusal(folder):
                 f"the compiled op was built for {name} {built.get(package, '(unknown)')}, and this "
                 f"is {version}: {HOW} again."
             )
-    # Loading a library that was cut off would end the process.
+    # Loading a truncated library would crash the process.
     if built.get("bytes") != (size := (folder / LIBRARY).stat().st_size):
         return (
             f"the compiled op has {size} bytes, and {built.get('bytes')} were built: {HOW} again."
@@ -50,7 +50,7 @@ def refusal(folder):
 
 @functools.cache
 def load():
-    """The library's operations, or the sentence that says why they are not there."""
+    """The library's operations, or a sentence that says why they can't be loaded."""
     if reason := refusal(FOLDER):
         return reason
     import tensorflow as tf
@@ -81,7 +81,7 @@ def instructions():
 
 @functools.cache
 def warn_if_refused():
-    """Report a library that is there but can't be used, once."""
+    """Warn, once, if the library exists but can't be used."""
     if (FOLDER / LIBRARY).exists():
         for reason in not_loaded_reasons():
             warnings.warn(f"keras_pac runs its portable code: {reason}", stacklevel=2)

@@ -1,4 +1,4 @@
-"""The portable implementation, in `keras.ops`: a block of rows at a time, gradients by hand.
+"""One phase in `keras.ops`, a block of rows at a time, with hand-written gradients.
 
 The windows of a few rows are gathered, used and dropped before the next block starts, so the
 memory above inputs and outputs is bounded, whatever the size of the window.
@@ -79,7 +79,7 @@ def _phase_sum_gradients(dy, taps, x, adapting, filter=None):
 
 
 def _adjoint_sums(dy, adjoint, x, adapting, filter):
-    """Per block of rows, the sums of the module's docstring for one phase of x."""
+    """The sums of the module's docstring for one phase of x, each a tuple over blocks of rows."""
     channel_wise = adapting.shape[-1] != 1
     if filter is not None:
         t, c_in, c_out = filter.shape
@@ -96,7 +96,7 @@ def _adjoint_sums(dy, adjoint, x, adapting, filter):
             seen = ops.reshape(_matmul(x, to_output), (block.batch, block.pixels, t, c_out))
             dk = seen * windows
         dk = dk if channel_wise else ops.sum(dk, axis=-1, keepdims=True)
-        # With the other use of the windows over, TensorFlow can multiply them in place.
+        # When dK is computed, nothing else needs the windows: TensorFlow multiplies in place.
         (windows,) = after([dk], windows)
         weighted = windows * gather.entries(adapting, adjoint.tap_ids, block)
         if filter is None:
@@ -170,7 +170,7 @@ def _center_gradient(weights, guide, center, taps, asymmetric):
 
 
 def _guide_gradient(weights, guide, center, taps, asymmetric):
-    """sum over the outputs that read a guide pixel of weights_t (guide - center)."""
+    """For a guide pixel, the sum of weights_t (guide - center) over the outputs that read it."""
     phases = []
     for adjoint in adjoints(taps, ops.shape(guide)[1:3]):
         guide_phase = adjoint.phase_of(guide)
@@ -295,6 +295,6 @@ def _in_tap_order(parts, axis):
 
 def _matmul(a, b):
     if keras.backend.backend() == "torch":
-        # There `ops.matmul` computes float64 in float32 (Keras 3.15).
+        # With PyTorch, `ops.matmul` computes float64 in float32 (Keras 3.15).
         return ops.einsum("ij,jk->ik", a, b)
     return ops.matmul(a, b)

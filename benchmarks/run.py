@@ -2,7 +2,7 @@
 
 Per case, Keras's layer and every implementation of the PAC layer run in turn in this process,
 after warm-up, in graph functions without XLA; the medians count. The adapting kernel is computed
-from the guide inside the measured call. Peak memory is measured in processes of their own, see
+from the guide inside the measured call. Peak memory is measured in separate processes, see
 `benchmarks/memory.py`.
 """
 

@@ -1,4 +1,4 @@
-"""What is timed, and how: the layers of a case, graph functions that run them, medians in turn."""
+"""How the benchmarks time: the layers of a case, graph functions that run them, and medians."""
 
 import functools
 import platform

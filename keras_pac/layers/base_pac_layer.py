@@ -239,8 +239,8 @@ class BasePacLayer(keras.layers.Layer):
         given["guide_filters"] = self.guide_filters is not None and not given["adapting_kernel"]
         if sum(given.values()) > 1:
             raise ValueError(
-                "The layer takes only one of a guide, `guide_filters` and `adapting_kernel`. "
-                f"Received: {[k for k, v in given.items() if v]}"
+                "A guide must not be given with `adapting_kernel`, or to a layer with "
+                f"`guide_filters`. Received: {[k for k, v in given.items() if v]}"
             )
         if adapting_kernel is not None:
             if valid_mask is not None:

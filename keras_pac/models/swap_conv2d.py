@@ -65,7 +65,7 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
     guide_layer = model.get_layer(guide)
     copies, guides = {}, {}
     for old, new in zip(keras.tree.flatten(model.input), keras.tree.flatten(inputs)):
-        if old is guide_layer.output:  # `call` sees no inputs
+        if old is guide_layer.output:  # `call` below never gets inputs
             guides["guide"] = new
 
     def replace(layer):

@@ -1,4 +1,4 @@
-"""Pads and crops channels_last images, and splits them into phases and joins these again.
+"""Pads and crops channels_last images, splits them into phases, and joins phases again.
 
 Sizes and positions are Python ints, or scalar tensors where TensorFlow does not know them before
 the graph runs.

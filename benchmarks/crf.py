@@ -10,22 +10,14 @@ import argparse
 import numpy as np
 import tensorflow as tf
 
-import keras_pac
-from benchmarks.timing import add_timing_options, cpu_model, median_ms
+from benchmarks.timing import add_timing_options, cpu_model, median_ms, traced
 from keras_pac import PacCRF
 from keras_pac.ops import position_color_features
 
 CLASSES, STEPS = 21, 5
 KERNEL = {"kernel_size": 5, "dilation_rate": 16}
-CRFS = {
-    "potts": [{**KERNEL, "compatibility": "potts"}],
-    "2d": [{**KERNEL, "compatibility": "2d"}],
-    "4d": [{**KERNEL, "compatibility": "4d"}],
-    "4d, dilations 16 and 64": [
-        {**KERNEL, "compatibility": "4d"},
-        {**KERNEL, "compatibility": "4d", "dilation_rate": 64},
-    ],
-}
+CRFS = {name: [{**KERNEL, "compatibility": name}] for name in ("potts", "2d", "4d")}
+CRFS["4d, dilations 16 and 64"] = [*CRFS["4d"], {**CRFS["4d"][0], "dilation_rate": 64}]
 # A DenseCRF on the permutohedral lattice, 5 steps and 21 classes, takes 0.12 s for 240 x 320
 # pixels on one core of such a processor; its time is linear in pixels.
 FULL_CRF_MS, FULL_CRF_PIXELS = 120, 240 * 320
@@ -59,13 +51,8 @@ def measure(kernels, size, implementations, repeats):
     random = np.random.default_rng(0)
     unary = tf.constant(random.standard_normal((1, *size, CLASSES)), "float32")
     image = tf.constant(random.random((1, *size, 3)), "float32")
-    runs = {}
-    for name in implementations:
-        runs[name] = inference(kernels)
-        # Traced here, the function keeps this implementation.
-        with keras_pac.implementation(name):
-            runs[name](unary, image)
-    return median_ms({name: lambda f=f: f(unary, image) for name, f in runs.items()}, repeats)
+    runs = {name: traced(name, inference(kernels), unary, image) for name in implementations}
+    return median_ms(runs, repeats)
 
 
 def inference(kernels):

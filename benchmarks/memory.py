@@ -4,7 +4,7 @@ Prints MiB: the inputs plus the most that TensorFlow's CPU allocator holds at an
 step, from its own record of every allocation. So the output, all gradients, whatever the step
 keeps in between and the libraries' scratch memory count; Python, TensorFlow's code, the layer's
 weights and the graph don't: they do not grow with the image. (The resident memory of the process
-can't tell: it includes what compiling the graph took, and the allocator gives nothing back.)
+would not do: it includes what compiling the graph took, and the allocator returns nothing.)
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ def _peak(case, implementation):
         weights,
         np.zeros(case.output_shape, "float32"),
     ]
-    # Only sessions hand out the record of allocations.
+    # TensorFlow returns the record of allocations only from sessions.
     with tf.Graph().as_default():
         placeholders = tf.nest.map_structure(
             lambda array: tf.compat.v1.placeholder("float32", array.shape), arrays

@@ -2,15 +2,15 @@
 
 Per case, Keras's layer and every implementation of the PAC layer run in turn in this process,
 after warm-up, in graph functions without XLA; the medians count. The adapting kernel is computed
-from the guide inside the measured call. Peak memory is measured in processes of their own, see
+from the guide inside the measured call. Peak memory is measured in separate processes, see
 `benchmarks/memory.py`.
 """
 
 import argparse
 import json
-import math
 import os
 import platform
+import statistics
 from pathlib import Path
 
 import keras
@@ -44,7 +44,7 @@ def main(argv=None, suite=SUITE):
         print_case(case.name, measured)
     report["geometric_mean_of_ratios"] = {
         quantity: {
-            name: geometric_mean(ratios(report, quantity, name).values())
+            name: statistics.geometric_mean(ratios(report, quantity, name).values())
             for name in options.implementations
         }
         for quantity in QUANTITIES
@@ -78,22 +78,21 @@ def measure(case, implementations, repeats):
     # The squared distance of two pixels is 1 on average: K is neither 0 nor 1 throughout.
     guide = normal(case.guide_shape, (2 * case.guide_channels) ** -0.5)
 
-    def functions(layer, inputs):
-        forward, step = timing.forward(layer), timing.training_step(layer)
-        return lambda: forward(inputs), lambda: step(inputs, upstream_gradient)
+    forwards, steps = {}, {}
 
-    runs, pac_layer = {"keras": functions(timing.keras_layer(case), x)}, timing.pac_layer(case)
+    def add(name, layer, inputs, implementation="auto"):
+        forward, step = tf.function(layer, jit_compile=False), timing.training_step(layer)
+        forwards[name] = timing.traced(implementation, forward, inputs)
+        steps[name] = timing.traced(implementation, step, inputs, upstream_gradient)
+
+    add("keras", timing.keras_layer(case), x)
+    pac_layer = timing.pac_layer(case)
     for name in implementations:
-        runs[name] = functions(pac_layer, [x, guide])
-        # Traced here, the functions keep this implementation.
-        with keras_pac.implementation(name):
-            for function in runs[name]:
-                function()
-    forwards, steps = ({name: run[i] for name, run in runs.items()} for i in range(2))
+        add(name, pac_layer, [x, guide], implementation=name)
     return {
         "forward_ms": timing.median_ms(forwards, repeats),
         "training_step_ms": timing.median_ms(steps, repeats),
-        "peak_memory_mib": {name: peak_in_own_process(case, name) for name in runs},
+        "peak_memory_mib": {name: peak_in_own_process(case, name) for name in forwards},
     }
 
 
@@ -103,11 +102,6 @@ def ratios(report, quantity, implementation):
         name: measured[quantity][implementation] / measured[quantity]["keras"]
         for name, measured in report["cases"].items()
     }
-
-
-def geometric_mean(values):
-    values = list(values)
-    return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def print_case(name, measured):

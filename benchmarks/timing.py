@@ -1,5 +1,6 @@
-"""What is timed, and how: the layers of a case, graph functions that run them, medians in turn."""
+"""How the benchmarks time: the layers of a case, graph functions that run them, and medians."""
 
+import functools
 import platform
 import statistics
 import time
@@ -15,33 +16,26 @@ from keras_pac.ops._implementations import NAMES
 def keras_layer(case):
     """Return Keras's own layer of a case, built; it is called with x."""
     cls = keras.layers.Conv2DTranspose if case.transposed else keras.layers.Conv2D
-    layer = cls(**_layer_arguments(case))
-    layer.build(case.input_shape)
-    return layer
+    return _built(cls, case, case.input_shape)
 
 
 def pac_layer(case):
     """Return the PAC layer of a case, built; it is called with [x, guide]."""
     cls = keras_pac.PacConv2DTranspose if case.transposed else keras_pac.PacConv2D
-    layer = cls(**_layer_arguments(case))
-    layer.build([case.input_shape, case.guide_shape])
+    return _built(cls, case, [case.input_shape, case.guide_shape])
+
+
+def _built(cls, case, input_shape):
+    layer = cls(
+        case.filters,
+        case.kernel_size,
+        strides=case.strides,
+        padding="same",
+        dilation_rate=case.dilation_rate,
+        data_format="channels_last",
+    )
+    layer.build(input_shape)
     return layer
-
-
-def _layer_arguments(case):
-    return {
-        "filters": case.filters,
-        "kernel_size": case.kernel_size,
-        "strides": case.strides,
-        "padding": "same",
-        "dilation_rate": case.dilation_rate,
-        "data_format": "channels_last",
-    }
-
-
-def forward(layer):
-    """Return a graph function that runs the layer on its inputs, x or [x, guide]."""
-    return tf.function(layer, jit_compile=False)
 
 
 def training_step(layer):
@@ -61,6 +55,14 @@ def training_step(layer):
         return y, tape.gradient(y, sources, output_gradients=upstream_gradient)
 
     return run
+
+
+def traced(implementation, function, *arguments):
+    """Return a call of a graph function, which is traced now and keeps the implementation."""
+    call = functools.partial(function, *arguments)
+    with keras_pac.implementation(implementation):
+        call()
+    return call
 
 
 def median_ms(functions, repeats):

@@ -1,1 +1,1 @@
-"""Examples of what the layers are for; run them from the repository root."""
+"""Example programs that use the layers; run them from the repository root."""

@@ -16,7 +16,7 @@ WRITTEN_UNKNOWN_FLOW = 1e10
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 TARGET_SUFFIXES = (".png", ".npy", ".flo")
 LABEL_SUFFIXES = (".png",)
-IGNORED_LABEL = 255  # of pixels that count neither in training nor in evaluation
+IGNORED_LABEL = 255  # marks pixels that count neither in training nor in evaluation
 
 
 def read_image(path):
@@ -41,8 +41,8 @@ def read_target(path, unknown=None, scale=1.0):
     if suffix == ".flo":
         if unknown is not None or scale != 1:
             raise ValueError(
-                f"{path}: `unknown` and `scale` are for PNG and .npy; a .flo says itself what is "
-                f"unknown. Received: unknown={unknown}, scale={scale}"
+                f"{path}: `unknown` and `scale` are for PNG and .npy; a .flo marks unknown pixels "
+                f"itself. Received: unknown={unknown}, scale={scale}"
             )
         return read_flow(path)
     with _naming(path):

@@ -45,7 +45,7 @@ def info():
     source = "default" if variable is None else f"KERAS_PAC_IMPLEMENTATION={variable}"
     try:
         in_use = keras_pac.get_implementation()
-    except ValueError as error:  # the variable names one that can't run
+    except ValueError as error:  # the variable names an implementation that can't run
         in_use = f"none: {error}"
     lines.append(f"in use        {in_use} ({source})")
     return lines

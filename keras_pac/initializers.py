@@ -24,7 +24,7 @@ class BilinearUpsampling(keras.initializers.Initializer):
         When called with a shape (kh, kw, Cout, Cin) and a dtype: a tensor.
 
     Raises:
-        ValueError: for strides that are not positive, or a shape that is not that of a filter.
+        ValueError: for strides that are not positive integers, or a shape without 4 dimensions.
 
     Example:
 

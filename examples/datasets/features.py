@@ -1,4 +1,4 @@
-"""What the examples of the data sets consist of."""
+"""The features of the examples of all data sets."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -20,7 +20,7 @@ def _features(size=(None, None), **answer):
 
 
 def example(name, image, what, answer):
-    """One example; raises a ValueError unless image and answer, `what`, have the same size."""
+    """One example; a ValueError unless the image and the answer (`what`) have the same size."""
     if image.shape[:2] != answer.shape[:2]:
         raise ValueError(
             f"{name}: the image and the {what} must have the same size. "

@@ -33,8 +33,8 @@ class MpiSintel(tfds.core.GeneratorBasedBuilder):
     ]
     MANUAL_NAMES = ("training", ARCHIVE)
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"It is downloaded (5.3 GB), or taken from the manual directory: put {ARCHIVE}, from "
-        "http://sintel.is.tue.mpg.de/downloads, there, or the folder `training` that is in it."
+        f"It is downloaded (5.3 GB), or taken from the manual directory. Put there {ARCHIVE} "
+        "(from http://sintel.is.tue.mpg.de/downloads) or its folder `training`."
     )
     PAIRS = {"train": 908, "validation": 133}
 

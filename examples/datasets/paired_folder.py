@@ -1,4 +1,4 @@
-"""Folders of images and of what belongs to them, paired by name."""
+"""Folders of images and their partners (targets or labels), paired by name."""
 
 import dataclasses
 import hashlib
@@ -45,7 +45,7 @@ def paired_files(folder, images, partners, suffixes, *how):
         folder: the folder.
         images, partners: sub-folders, "." for the folder itself.
         suffixes: of the partners.
-        *how: what else decides how the files are read.
+        *how: other arguments that decide how the files are read.
 
     Raises:
         FileNotFoundError: if there are no pairs, or if a file has no partner: all are named.
@@ -99,7 +99,7 @@ def _files(folder, suffixes):
 def _config_name(folder, pairs, *how):
     """A name that changes with the files and with how they are read.
 
-    tfds would take data of the same name for what it has prepared before.
+    tfds would reuse prepared data of the same name, although the files have changed.
     """
     identity = [str(folder.resolve()), *how]
     for split, files in pairs.items():

@@ -17,7 +17,7 @@ def release_folder(dl_manager, url, inside, given):
         dl_manager: the `DownloadManager` of tfds.
         url: the address of the archive.
         inside: the folder in the archive.
-        given: {name: folder in it}, what the manual directory may have instead of the archive.
+        given: {name: folder in it}: folders that may be in the manual directory, not the archive.
     """
     archive = url.rpartition("/")[2]
     path = manual_path(dl_manager, (*given, archive))

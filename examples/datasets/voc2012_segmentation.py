@@ -31,10 +31,10 @@ class Voc2012Segmentation(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_NAMES = ("VOCdevkit", "VOC2012", VOC_ARCHIVE, "benchmark_RELEASE", SBD_ARCHIVE)
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "It is downloaded (2.0 GB and 1.4 GB), or taken from the manual directory: put "
-        f"{VOC_ARCHIVE}, from http://host.robots.ox.ac.uk/pascal/VOC/voc2012, or the folder "
-        f"VOCdevkit that is in it there, and {SBD_ARCHIVE}, from "
-        "http://home.bharathh.info/pubs/codes/SBD/download.html, or its folder benchmark_RELEASE."
+        "It is downloaded (2.0 GB and 1.4 GB), or taken from the manual directory. Put there "
+        f"{VOC_ARCHIVE} (from http://host.robots.ox.ac.uk/pascal/VOC/voc2012) or its folder "
+        f"VOCdevkit, and {SBD_ARCHIVE} (from "
+        "http://home.bharathh.info/pubs/codes/SBD/download.html) or its folder benchmark_RELEASE."
     )
     COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "train_aug": 10582}
 
@@ -92,7 +92,7 @@ def read_sbd_label(path):
             label = scipy.io.loadmat(file)["GTcls"]["Segmentation"][0, 0]
     except FileNotFoundError:
         raise
-    except Exception as error:  # scipy raises whatever comes up in a damaged file
+    except Exception as error:  # scipy raises many kinds on a damaged file
         raise ValueError(f"{path} is no label of SBD, or it is damaged: {error}") from error
     if label.dtype != np.uint8 or label.ndim != 2:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""Joint upsampling of disparity ×4: learns from drawn scenes, is measured on a photograph.
+"""Joint upsampling of disparity ×4: trains on drawn scenes and measures on a photograph.
 
-python -m examples.demo; everything it makes goes to outputs/demo.
+Run `python -m examples.demo`; it writes everything to outputs/demo.
 """
 
 import itertools
@@ -55,7 +55,7 @@ def train(training, validation):
         0.0, EPOCHS * STEPS - 100, warmup_target=2e-3, warmup_steps=100
     )
     network.compile(
-        # Without the norm's limit some of the first steps throw the network far off.
+        # Without the limit on the norm, some of the first steps change the weights too much.
         keras.optimizers.Adam(learning_rate, global_clipnorm=0.2),
         loss="mean_squared_error",
         metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
@@ -77,7 +77,7 @@ def tune_joint_bilateral(scenes):
         results = np.asarray(model(inputs))
         return np.mean([rmse(result, truth) for result, truth in zip(results, truths)])
 
-    # With a larger scale for colour some pixels look like none of their neighbours and stay empty.
+    # With a larger colour scale, some pixels are so unlike all neighbours that every K rounds to 0.
     kernel_sizes, scales_space, scales_color = (9, 13), (0.3, 0.45, 0.6), (3.0, 6.0, 12.0)
     choices = itertools.product(kernel_sizes, scales_space, scales_color)
     return min((JointBilateralUpsample(FACTOR, *choice) for choice in choices), key=mean_error)

@@ -1,4 +1,4 @@
-"""From the drawn scenes to what `fit` takes: ((low-res target, guide), target)."""
+"""Turns the drawn scenes into what `fit` takes: ((low-res target, guide), target)."""
 
 import tensorflow as tf
 

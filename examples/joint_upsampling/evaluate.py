@@ -110,7 +110,7 @@ def make_methods(args):
 
 
 def default_bilateral(factor):
-    """Kernel size and weights: a window of two low-res pixels, a deviation of about half of one."""
+    """Kernel size and weights: a window of 2 low-res pixels, a deviation of about half a pixel."""
     return 2 * factor + 1, 1.8 / factor, 6.0
 
 

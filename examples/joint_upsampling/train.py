@@ -1,4 +1,4 @@
-"""Trains a joint upsampling network: the same steps, whether stopped and resumed or not."""
+"""Trains a joint upsampling network; a run that is stopped and resumed takes the same steps."""
 
 import keras
 import tensorflow as tf
@@ -26,7 +26,7 @@ def train(args):
     images = data.read_images(
         data.open_dataset(args, data.split_or_default(args)), in_file=args.cache == "file"
     )
-    if args.validation is not None:  # a wrong name should not show up at the end
+    if args.validation is not None:  # a wrong name must fail now and not at the end
         next(data.open_dataset(args, args.validation), None)
     sampler = data.Sampler(
         images, args.factor, args.low_res, args.crop, args.flips, args.color_jitter, args.seed
@@ -119,7 +119,7 @@ def make_optimizer(args, steps):
 
 
 def run_settings(args, images, sampler, steps):
-    """Everything that decides what the run computes; a checkpoint fits no other."""
+    """All that decides what the run computes; a checkpoint of other settings is refused."""
     names = (
         "network factor precision initial_weights crop batch_size learning_rate schedule warmup "
         "loss clip_norm flips color_jitter seed"

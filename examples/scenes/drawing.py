@@ -1,9 +1,9 @@
 """Draws one scene: planes and objects at different depths, lit, blurred and noisy like a photo.
 
-Disparity is what is drawn as depth: larger is nearer, and a plane in space is linear in it. The
-nearest surface wins at every point. What makes upsampling hard is put in on purpose: prints, joints
-and shadows are colour edges without a step in depth; things of the colour of what is behind them
-are steps in depth without a colour edge.
+The depth is drawn as disparity: larger is nearer, and a plane in space has linear disparity. At
+every point the nearest surface is visible. The scenes have what makes upsampling hard: prints,
+joints and shadows are colour edges without a step in depth; objects in the colour of their
+background are steps in depth without a colour edge.
 """
 
 import math
@@ -46,7 +46,7 @@ class _Scene:
         self.shadow_strength = rng.uniform(0, 0.7)
 
     def draw_room(self):
-        """A far wall, and with some luck a floor, a side wall and another one."""
+        """A far wall and, at random, a floor and up to two other walls."""
         rng, size = self.rng, self.size
         far = rng.uniform(FARTHEST, 20)
         slopes = [rng.normal(size=2) * 0.02]  # disparity a pixel, along rows and columns
@@ -116,7 +116,7 @@ class _Scene:
         surface = np.clip(surface, FARTHEST / 2, NEAREST)
 
         color = self._some_color()
-        if rng.random() < 0.2:  # hidden: the colour of what is behind it
+        if rng.random() < 0.2:  # camouflaged: the colour of what is behind it
             color = self._color_at(centre) * rng.uniform(0.9, 1.1)
         color = random_texture(rng, u, v, color, SUPERSAMPLING) * shade
         if rng.random() < 0.2:  # a reflection
@@ -193,7 +193,7 @@ def _blur(image, sigma):
 
 
 def _photograph(rng, image):
-    """What a lamp, a lens and a sensor do to the colours."""
+    """Changes the colours as a lamp, a lens and a sensor do."""
     light = 1 + rng.uniform(0, 0.5) * smooth_noise(rng, image.shape[:2], image.shape[0] / 2)
     tint = 1 + rng.uniform(-0.1, 0.1, 3)
     image = np.clip(image * light[..., None] * tint * rng.uniform(0.7, 1.3), 0, 1)

@@ -118,7 +118,7 @@ def _with_holes(rng, outline):
 
 
 def random_bar(rng):
-    """A long thin thing, straight or bent: `v` is bent by u², so that it fits a cable too."""
+    """(outline, height of its box / width of the bar) of a bar, straight or bent like a cable."""
     bend = rng.uniform(-8, 8) if rng.random() < 0.5 else 0.0
     width = 1 / (1 + abs(bend))
 

@@ -1,4 +1,4 @@
-"""From a data set to training batches, which are a function of the seed and the step alone."""
+"""Makes training batches of a data set; a batch depends on the seed and its step alone."""
 
 import dataclasses
 import zlib

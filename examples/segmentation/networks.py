@@ -1,4 +1,4 @@
-"""The networks that can be trained: a small one, FCN-8s, and what PAC makes of a trained one."""
+"""The networks that can be trained: a small one, FCN-8s, and trained ones with PAC in them."""
 
 import json
 
@@ -76,7 +76,7 @@ def fcn8s(classes, padding, weights):
     """`keras_pac.models.FCN8s` for RGB images of 0 to 255, which it turns into VGG-16's input."""
     try:
         network = models.FCN8s(classes, padding=padding, weights=weights)
-    except Exception as error:  # Keras raises whatever comes up in a download or a broken file
+    except Exception as error:  # Keras raises many kinds on a broken file or download
         if weights is None:
             raise
         raise UserError(f"--weights {weights} cannot be read: {error}") from error

@@ -1,4 +1,4 @@
-"""Trains a segmentation network: the same steps, whether stopped and resumed or not."""
+"""Trains a segmentation network; a run that is stopped and resumed takes the same steps."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ class Stage:
     """Some steps that train some of the variables, with a learning rate that falls to zero."""
 
     last_step: int
-    whole: bool  # whether the whole network is in training; else all but the CRF is as it is
+    whole: bool  # whether the whole network is trained, or the CRF alone
     variables: list
     optimizer: keras.optimizers.Optimizer
 
@@ -47,7 +47,7 @@ def train(args):
     images = data.read_images(
         data.open_dataset(args, args.split, classes), in_file=args.cache == "file"
     )
-    if args.validation is not None:  # what is wrong with it should not show up at the end
+    if args.validation is not None:  # a wrong split must fail now and not at the end
         data.check_split(data.open_dataset(args, args.validation, classes), args.validation)
     sampler = data.Sampler(images, args.crop, args.flips, args.seed)
     stages = make_stages(args, network, crf_variables)
@@ -146,7 +146,7 @@ def make_optimizer(args, learning_rate, steps):
 
 
 def run_settings(args, images):
-    """Everything that decides what the run computes; a checkpoint fits no other."""
+    """All that decides what the run computes; a checkpoint of other settings is refused."""
     names = (
         "network padding weights classes swap guide guide_scale crf color_scale position_scale "
         "mean_field_steps loose crf_steps_alone steps crf_learning_rate learning_rate schedule "

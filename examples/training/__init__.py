@@ -1,1 +1,1 @@
-"""What the training programs share: checkpoints, logs, their command lines."""
+"""What the training programs share: command lines, data, the loop, checkpoints and reports."""

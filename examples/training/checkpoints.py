@@ -76,7 +76,7 @@ def save_network(path, network):
 
 def read_network(path):
     """The network in a .keras file."""
-    # Keras lets through whatever a broken file leads to.
+    # On a broken file Keras passes on many kinds of exceptions.
     kinds = OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile
     with explained(f"{path} is no trained network that can be read: ", *kinds):
         return keras.models.load_model(path, compile=False)

@@ -92,7 +92,7 @@ def add_report_options(parser, numbers, pictures):
 
 def run_command(args):
     """Run the command: the function of its name, in the module of its name."""
-    # Imported only now: TensorFlow takes seconds, which --help need not wait for.
+    # Imported only now, since TensorFlow takes seconds and --help should not wait for it.
     module = importlib.import_module(f"{args.program}.{args.command}")
     result = getattr(module, args.command)(args)
     if args.command == "train":
@@ -122,7 +122,7 @@ def _integer(text, least):
 
 
 def run_program(args):
-    """Run the command; what the user can put right ends it with a message and no traceback."""
+    """Run the command; errors that the user can fix end it with a message, without a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         if args.command == "train":
@@ -143,7 +143,7 @@ def run_program(args):
 
 def make_repeatable():
     """Let a resumed run end with the same bits; on a GPU that would cost too much time."""
-    import tensorflow as tf  # takes seconds, which --help does not need
+    import tensorflow as tf  # takes seconds, and --help should not wait for it
 
     if not tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()

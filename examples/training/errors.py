@@ -5,7 +5,7 @@ import errno
 
 
 class UserError(Exception):
-    """Something that the user can put right."""
+    """An error that the user can fix."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The loop over the steps of a training, and when the network is measured in it."""
+"""The loop over the steps of a training, and the choice of the steps that end with validation."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def run_steps(step, batches, done, last, end, save_every, report, advice):
         end: the number of the run's last step.
         save_every: `report` is called every so many steps, and after the last batch.
         report: a function of a step's number and the mean loss since the last report.
-        advice: what to try if the loss is no number.
+        advice: what to try if the loss is not finite.
     """
     bar = keras.utils.Progbar(end, stateful_metrics=["loss"])
     losses = []
@@ -33,7 +33,7 @@ def run_steps(step, batches, done, last, end, save_every, report, advice):
 
 
 def _mean(losses, step, advice):
-    """The mean of the losses up to `step`, which must be a number."""
+    """The mean of the losses up to `step`, which must be finite."""
     loss = float(np.mean([float(value) for value in losses]))
     if not np.isfinite(loss):
         raise UserError(
@@ -43,7 +43,7 @@ def _mean(losses, step, advice):
 
 
 def steps_left(step, last):
-    """The words for what a run that is at `step` has to do."""
+    """A text that says which steps a run at `step` has left."""
     return f"steps {step + 1} to {last}" if step < last else f"all {last} steps are done"
 
 

@@ -72,7 +72,7 @@ class RunFolder:
         self.writer.flush()
 
     def save(self, step, settings, variables, network):
-        """Save the network first: with the checkpoint of its last step a run is over."""
+        """Save the network first: a run does nothing more once its last checkpoint exists."""
         checkpoints.save_network(self.network, network)
         arrays = [variable.numpy() for variable in variables]
         checkpoints.save_checkpoint(self.checkpoint, checkpoints.Checkpoint(step, settings, arrays))

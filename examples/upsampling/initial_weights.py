@@ -8,7 +8,7 @@ guide switched off. The paper's networks train for days; this one has a few thou
 import keras
 import numpy as np
 
-RANDOM_SHARE = 0.3  # of the random weights stays, so that filters differ
+RANDOM_SHARE = 0.3  # this share of the random weights is kept, so that filters differ
 GUIDE_SCALE = 3.0  # makes the kernel fall to about 0.3 across the strongest colour edges
 IDENTITY = np.outer([0, 0, 1, 0, 0], [0, 0, 1, 0, 0])
 BILINEAR = np.outer([0, 0.5, 1, 0.5, 0], [0, 0.5, 1, 0.5, 0])

@@ -1,4 +1,4 @@
-"""How low-res targets are made. Arrays are NumPy, (rows, cols, channels), without a batch."""
+"""Makes low-res targets. Arrays are NumPy, (rows, cols, channels), without a batch."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Upsampling of one target: by interpolation, or by a network that sees it whole or in pieces.
+"""Upsampling of one target: by interpolation, or by a network, whole or in pieces.
 
 Arrays are NumPy, (rows, cols, channels), without a batch.
 """
@@ -28,9 +28,9 @@ def network_inputs(low, guide, offset, scale):
 def upsample(model, low, guide, tile=None):
     """What a joint upsampling network makes of a low-res target and a uint8 RGB guide.
 
-    With `tile`, the image goes through the network in pieces of at most that many low-res rows
-    and columns, with as much around them as the network looks at: the result is the same, and the
-    memory does not grow with the image. A network whose reach is not known gets the whole image.
+    With `tile`, the image goes through the network in pieces of at most that many low-res rows and
+    columns, each with all pixels around it that the network reads. The result is the same, and the
+    memory does not grow with the image. A network of unknown reach gets the whole image.
     """
     offset, scale = offset_and_scale(low)
     factor = guide.shape[0] // low.shape[0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from examples.files import atomic_write, mark_unknown_flow
 
-LARGEST = 1000  # pixels of a panel's longer side: larger images are shown thinned out
+LARGEST = 1000  # pixels of a panel's longer side; of larger images, every n-th pixel is shown
 
 
 def save_comparison(path, guide, low, truth, results):

@@ -1,4 +1,4 @@
-"""Weights from elsewhere."""
+"""Weights that other libraries saved."""
 
 from keras_pac.convert.pacnet import load_pacnet_weights
 

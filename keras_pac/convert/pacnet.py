@@ -17,16 +17,16 @@ def load_pacnet_weights(model, path):
 
     Args:
         model: `PacJointUpsample`, `PacJointUpsampleLite` or `DJIF` of the file's factor and size,
-            or `JointBilateralUpsample`, which has no weights: there it is checked that the filter
-            in the file is the same filter of ones.
+            or `JointBilateralUpsample`, which has no weights: then the filter in the file is only
+            checked to be the same filter of ones.
         path: str or path-like. The file, in PyTorch's zip format or the format before that.
 
     Returns:
         None. The weights of `model` are changed.
 
     Raises:
-        ValueError: if `model` is another one, if the file is damaged or no state dict, or if its
-            entries do not fit: then every missing, extra and misshapen entry is named.
+        ValueError: if `model` is of another class, if the file is damaged or no state dict, or if
+            its entries do not fit: then every missing, extra and misshapen entry is named.
         OSError: if the file can't be opened.
 
     Example:
@@ -56,7 +56,7 @@ def load_pacnet_weights(model, path):
         kernel = weights[f"{name}.weight"].transpose(2, 3, 1, 0)
         if name.startswith("up_convts"):
             kernel = kernel[::-1, ::-1]
-        # Not every backend takes what NumPy does: reversed axes, other byte orders, read-only.
+        # Some backends refuse reversed axes, other byte orders or read-only arrays.
         layer.set_weights(
             [np.array(value, "float64", order="C") for value in (kernel, weights[f"{name}.bias"])]
         )
@@ -73,7 +73,7 @@ def _layers(model):
         return layers | {f"up_convts.{i}": layer for i, layer in enumerate(model.up_convts)}
     if isinstance(model, DJIF):
         return {
-            f"{branch}.{2 * i}": layer  # the odd ones are the ReLUs
+            f"{branch}.{2 * i}": layer  # the odd numbers are the ReLUs
             for branch in ("branch_t", "branch_g", "branch_joint")
             for i, layer in enumerate(getattr(model, branch))
         }

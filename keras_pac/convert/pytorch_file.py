@@ -2,7 +2,7 @@
 
 `torch.save` writes a pickle of names, types and shapes, and beside it the raw numbers of every
 tensor: as entries of a zip archive, or, before PyTorch 1.6, one after the other in one file. A
-pickle may call anything that Python can import. This one may call what a state dict is made of.
+pickle may call anything that Python can import. Here it may call only what a state dict needs.
 """
 
 import collections
@@ -91,7 +91,7 @@ def _read_legacy(file):
     storages = {}
 
     def storage(dtype, key, size):
-        # The numbers come later in the file, but the tensors that look at them come now.
+        # In the file, the tensors come before the numbers that they are views of.
         nonlocal remaining
         if key not in storages:
             remaining -= size * dtype.itemsize
@@ -114,7 +114,7 @@ def _read_legacy(file):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows what a state dict is made of, and refuses anything else by its name.
+    """Makes only the objects that a state dict needs; refuses any other, with its name.
 
     Args:
         file: file object to read from.
@@ -131,7 +131,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            # One of its own for each: a pickle may change the attributes of what it is given.
+            # A new function each time: a pickle may change the attributes of what it is given.
             return lambda *arguments: _tensor(*arguments)
         if module == "torch" and name in _TYPES:
             return name
@@ -147,9 +147,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _tensor(storage, offset, shape, strides, *_):
-    """A view of the storage, which is checked to stay inside it.
+    """A view of the storage, after a check that it stays inside.
 
-    A view, not a copy: one number seen a million times by strides of 0 needs no memory.
+    It is no copy, because with strides of 0 a small file could ask for a copy of any size.
     """
     if (
         not isinstance(storage, np.ndarray)

@@ -1,4 +1,4 @@
-"""What the convolution layers share: the filter and what follows it."""
+"""What the convolution layers share: the filter, the bias and the activation."""
 
 import keras
 from keras import ops

@@ -22,7 +22,7 @@ from keras_pac.ops._implementations.kernel_form import KernelForm
 
 
 class BasePacLayer(keras.layers.Layer):
-    """A windowed sum whose weights an adapting kernel multiplies.
+    """A windowed sum whose weights are multiplied with an adapting kernel.
 
     Subclasses may have another window (`_window`), a filter (`_filter`), a bias and an activation.
     """
@@ -39,19 +39,19 @@ class BasePacLayer(keras.layers.Layer):
     def __init__(
         self,
         kernel_size,
-        strides,
-        padding,
-        data_format,
-        dilation_rate,
-        kernel_type,
-        asymmetric,
-        alpha,
-        exponent,
-        trainable_kernel,
-        smoothing,
-        normalize_kernel,
-        guide_filters,
+        strides=1,
+        padding="valid",
+        data_format=None,
+        dilation_rate=1,
+        kernel_type="gaussian",
+        asymmetric=False,
+        alpha=None,
+        exponent=None,
+        trainable_kernel=True,
+        smoothing=None,
+        normalize_kernel=False,
         channel_wise=False,
+        guide_filters=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -89,7 +89,7 @@ class BasePacLayer(keras.layers.Layer):
 
     @property
     def supports_jit(self):
-        """False where Keras has to be kept from turning XLA on by itself."""
+        """False where Keras must not turn XLA on by itself."""
         return self._supports_jit and not avoids_xla()
 
     @supports_jit.setter
@@ -103,7 +103,7 @@ class BasePacLayer(keras.layers.Layer):
         )
 
     def _filter(self):
-        """The filter of the windowed sum, or None for one of ones."""
+        """The filter of the windowed sum, or None for a filter of ones."""
         return None
 
     def _build_filter(self, channels):
@@ -121,7 +121,7 @@ class BasePacLayer(keras.layers.Layer):
         self._build_filter(x_shape[-1])
         if self.guide_embedding is not None:
             self.guide_embedding.build(shape_to(x_shape, self.data_format))
-        # In the variables' own type: what is computed from them is float32 under any policy.
+        # Without autocast, since K is computed in float32 at least under any policy.
         options = {"autocast": False, "dtype": self.variable_dtype}
         if self.kernel_type == "inverse":
             for name in ("alpha", "exponent"):
@@ -173,7 +173,7 @@ class BasePacLayer(keras.layers.Layer):
         return y, image_to(ops.cast(output_mask, y.dtype), self.data_format)
 
     def _own_guide(self, x, window):
-        """The guide that x is to itself, channels last."""
+        """The guide made from x itself, channels last."""
         guide = x if self.guide_embedding is None else self.guide_embedding(x)
         guide = image_last(guide, self.data_format)
         if not self._transposed:
@@ -239,8 +239,8 @@ class BasePacLayer(keras.layers.Layer):
         given["guide_filters"] = self.guide_filters is not None and not given["adapting_kernel"]
         if sum(given.values()) > 1:
             raise ValueError(
-                "The adapting kernel comes from a guide, from the inputs by `guide_filters`, or "
-                f"is given itself: one of them. Received: {[k for k, v in given.items() if v]}"
+                "A guide must not be given with `adapting_kernel`, or to a layer with "
+                f"`guide_filters`. Received: {[k for k, v in given.items() if v]}"
             )
         if adapting_kernel is not None:
             if valid_mask is not None:

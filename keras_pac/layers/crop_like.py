@@ -1,4 +1,4 @@
-"""The part of an image that lies under another one."""
+"""Crops an image to the size of another one."""
 
 import keras
 from keras import layers, ops
@@ -6,7 +6,7 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("keras_pac")
 class CropLike(layers.Layer):
-    """What of an image (B, H, W, C) lies under another one that starts at pixel (first, first)."""
+    """An image (B, H, W, C) from pixel (first, first) on, cropped to the size of another one."""
 
     def __init__(self, first=0, **kwargs):
         super().__init__(**kwargs)

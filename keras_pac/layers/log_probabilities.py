@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("keras_pac")
 class LogProbabilities(keras.layers.Layer):
-    """Logarithms of probabilities, those under Keras's epsilon raised to it."""
+    """Logarithms of probabilities; those smaller than Keras's epsilon count as epsilon."""
 
     def call(self, probabilities):
         return ops.log(ops.maximum(probabilities, keras.config.epsilon()))

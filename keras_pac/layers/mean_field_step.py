@@ -11,12 +11,12 @@ from keras_pac.ops._geometry.cells import average_cells, enlarge_cells
 class MeanFieldStep(keras.layers.Layer):
     """logQ <- w_u unary - sum_k w_k message_k(softmax(logQ)); images are channels last.
 
-    It is called with w_u unary, which may serve several steps.
+    The caller computes w_u unary, since several steps may share it.
 
     Args:
         kernels: list of `PairwiseKernel`.
-        unary_weight: number, where w_u starts.
-        fixed_weighting: bool, whether w_u and w_k stay as they are.
+        unary_weight: number, the initial value of w_u.
+        fixed_weighting: bool, whether w_u and w_k are constants.
         perturbed_init: bool, whether filters start with a little noise.
     """
 
@@ -72,7 +72,7 @@ class MeanFieldStep(keras.layers.Layer):
             w_k, filter, compatibility = parts
             if kernel.blur not in pooled:
                 pooled[kernel.blur] = average_cells(q, kernel.blur)
-            # To weight the filter or the matrix costs less than to weight the message.
+            # Weighting the filter or the matrix costs less than weighting the message.
             if compatibility is None:
                 filter = w_k * filter
             else:

@@ -32,26 +32,26 @@ class PacConv2D(BasePacConv2D):
         kernel_type: "gaussian" (default), `K = exp(-1/2 |f_j - f_i|^2)`, or "inverse",
             `K = alpha + (|f_j - f_i|^2 + 1e-4)^(exponent / 2)`.
         asymmetric: bool, count only features that are larger than the centre's. Defaults to False.
-        alpha: number, at least 0, where `alpha` starts; required for "inverse".
-        exponent: number, at least 0, where `exponent` starts; required for "inverse".
+        alpha: number, at least 0, the initial value of alpha; required for "inverse".
+        exponent: number, at least 0, the initial value of exponent; required for "inverse".
         trainable_kernel: bool, whether alpha and exponent are trained. Defaults to True.
         smoothing: filter of the guide at the centre pixel: None (default), "gaussian" (3x3
-            binomial), ("average", n), or ("learned", n), trained from the mean; n odd.
+            binomial), ("average", n), or ("learned", n), trained from the average on; n odd.
         normalize_kernel: bool, divide K by its sum over the window. Defaults to False.
         shared_filters: bool, one filter (kh, kw, 1, 1) for all channels, each by itself. Needs
             `filters` equal to the number of input channels. Defaults to False.
         guide_filters: None (default), or the number of features of a trainable 1x1 embedding of
-            the input that guides it.
+            the input as its guide.
         **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
 
     Call arguments:
         inputs: x, which then guides itself, or [x, guide].
         adapting_kernel: a K computed before, instead of a guide; see
             `keras_pac.ops.adapting_kernel`.
-        valid_mask: 1 where an input pixel counts, else 0 (or a share of it, for pixels that
-            count in part). The result is then (y, output_mask):
-            K is divided by the valid fraction of the window (by its sum with
-            `normalize_kernel`), and output_mask is 1 where a valid pixel was seen.
+        valid_mask: 1 where an input pixel counts, else 0 (or between, for pixels that count
+            in part). The result is then (y, output_mask): K is divided by the valid fraction of the
+            window (by its sum with `normalize_kernel`), and output_mask is 1 where a valid pixel
+            was seen.
 
     Input shape:
         x (B, H, W, C) and guide (B, H, W, G); `adapting_kernel` (B, OH, OW, kh * kw),

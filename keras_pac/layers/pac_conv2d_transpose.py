@@ -10,11 +10,11 @@ from keras_pac.ops._geometry.window import transposed_window
 
 @keras.saving.register_keras_serializable("keras_pac")
 class PacConv2DTranspose(BasePacConv2D):
-    """Transposed 2D convolution (upsampling) whose filter a kernel of guide features multiplies.
+    """Transposed 2D convolution whose filter is multiplied with a kernel of guide features.
 
-    `strides - 1` zeros are inserted between the pixels of x, and the pixel-adaptive convolution
-    of the result with the mirrored filter is taken at every output pixel; the inserted zeros are
-    not computed. With a constant guide this is `keras.layers.Conv2DTranspose`.
+    It upsamples: the result is the pixel-adaptive convolution with the mirrored filter, after
+    `strides - 1` zeros are inserted between the pixels of x. No time is spent on the zeros. With a
+    constant guide this is `keras.layers.Conv2DTranspose`.
 
     Args:
         filters: int, number of output channels.
@@ -39,16 +39,16 @@ class PacConv2DTranspose(BasePacConv2D):
         kernel_type: "gaussian" (default), `K = exp(-1/2 |f_j - f_i|^2)`, or "inverse",
             `K = alpha + (|f_j - f_i|^2 + 1e-4)^(exponent / 2)`.
         asymmetric: bool, count only features that are larger than the centre's. Defaults to False.
-        alpha: number, at least 0, where `alpha` starts; required for "inverse".
-        exponent: number, at least 0, where `exponent` starts; required for "inverse".
+        alpha: number, at least 0, the initial value of alpha; required for "inverse".
+        exponent: number, at least 0, the initial value of exponent; required for "inverse".
         trainable_kernel: bool, whether alpha and exponent are trained. Defaults to True.
         smoothing: filter of the guide at the centre pixel: None (default), "gaussian" (3x3
-            binomial), ("average", n), or ("learned", n), trained from the mean; n odd.
+            binomial), ("average", n), or ("learned", n), trained from the average on; n odd.
         normalize_kernel: bool, divide K by its sum over the window. Defaults to False.
         shared_filters: bool, one filter (kh, kw, 1, 1) for all channels, each by itself. Needs
             `filters` equal to the number of input channels. Defaults to False.
         guide_filters: None (default), or the number of features of a trainable 1x1 embedding of
-            the input that guides it (bilinearly enlarged by `strides`).
+            the input as its guide (bilinearly enlarged by `strides`).
         **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
 
     Call arguments:
@@ -56,10 +56,10 @@ class PacConv2DTranspose(BasePacConv2D):
             [x, guide].
         adapting_kernel: a K computed before, instead of a guide; see
             `keras_pac.ops.adapting_kernel`.
-        valid_mask: 1 where an input pixel counts, else 0 (or a share of it, for pixels that
-            count in part). The result is then (y, output_mask):
-            K is divided by the valid fraction of the window (by its sum with
-            `normalize_kernel`), and output_mask is 1 where a valid pixel was seen.
+        valid_mask: 1 where an input pixel counts, else 0 (or between, for pixels that count
+            in part). The result is then (y, output_mask): K is divided by the valid fraction of the
+            window (by its sum with `normalize_kernel`), and output_mask is 1 where a valid pixel
+            was seen.
 
     Input shape:
         x (B, H, W, C) and guide (B, OH, OW, G), the size of the **output**; `adapting_kernel`

@@ -31,18 +31,18 @@ class PacCRF(keras.layers.Layer):
         kernels: a `PairwiseKernel` or a dict of its arguments, or a list of these, at least one.
         steps: int, number of steps. Defaults to 5.
         output: what is returned: "logits" (default; logQ), "softmax" or "log_softmax" of it.
-        unary_weight: number, where w_u starts. Defaults to 1.
-        fixed_weighting: bool, keep w_u (and the weight of a "potts" kernel without a filter of
-            its own) as they start instead of training them. Defaults to False.
+        unary_weight: number, the initial value of w_u. Defaults to 1.
+        fixed_weighting: bool. True: w_u is a constant, and so is the weight of a "potts" kernel
+            without `spatial_filter`; False (default): both are trained.
         perturbed_init: bool, start trainable filters with uniform noise of +-0.0005. Defaults to
             True.
         data_format: "channels_last" or "channels_first"; None (default) means Keras's default.
         **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
 
     Call arguments:
-        inputs: `[unary, features]`, the features then serve all kernels; or
-            `[unary, features_1, features_2, ...]`, those of each kernel that takes features;
-            or `unary` alone, where no kernel takes features or `adapting_kernels` is given.
+        inputs: `[unary, features]`, where the features serve all kernels; or
+            `[unary, features_1, features_2, ...]`, one tensor for each kernel that takes features;
+            or `unary` alone, if no kernel takes features or `adapting_kernels` is given.
         adapting_kernels: K of each kernel that takes features, computed before with
             `keras_pac.ops.adapting_kernel`, instead of features.
 
@@ -200,7 +200,7 @@ class PacCRF(keras.layers.Layer):
             received = len(adapting_kernels) if is_list else f"shape {adapting_kernels.shape}"
             raise ValueError(
                 f"`adapting_kernels` must be a list of {len(takers)}, one for each kernel that "
-                f"takes features, and stands in for them. Received: {received} and "
+                f"takes features, and no features may be given then. Received: {received} and "
                 f"{len(features)} tensors of features"
             )
         for kernel, given in zip(takers, adapting_kernels):

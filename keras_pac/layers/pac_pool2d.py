@@ -22,27 +22,27 @@ class PacPool2D(BasePacLayer):
         kernel_type: "gaussian" (default), `K = exp(-1/2 |f_j - f_i|^2)`, or "inverse",
             `K = alpha + (|f_j - f_i|^2 + 1e-4)^(exponent / 2)`.
         asymmetric: bool, count only features that are larger than the centre's. Defaults to False.
-        alpha: number, at least 0, where `alpha` starts; required for "inverse".
-        exponent: number, at least 0, where `exponent` starts; required for "inverse".
+        alpha: number, at least 0, the initial value of alpha; required for "inverse".
+        exponent: number, at least 0, the initial value of exponent; required for "inverse".
         trainable_kernel: bool, whether alpha and exponent are trained. Defaults to True.
         smoothing: filter of the guide at the centre pixel: None (default), "gaussian" (3x3
-            binomial), ("average", n), or ("learned", n), trained from the mean; n odd.
+            binomial), ("average", n), or ("learned", n), trained from the average on; n odd.
         normalize_kernel: bool, divide K by its sum over the window. Defaults to False.
         channel_wise: bool, leave out the sum over channels in |f_j - f_i|^2: each channel of the
             guide weights the same channel of x, with an alpha and exponent of its own. Needs as
             many guide channels as input channels. Defaults to False.
         guide_filters: None (default), or the number of features of a trainable 1x1 embedding of
-            the input that guides it.
+            the input as its guide.
         **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
 
     Call arguments:
         inputs: x, which then guides itself, or [x, guide].
         adapting_kernel: a K computed before, instead of a guide; see
             `keras_pac.ops.adapting_kernel`.
-        valid_mask: 1 where an input pixel counts, else 0 (or a share of it, for pixels that
-            count in part). The result is then (y, output_mask):
-            K is divided by the valid fraction of the window (by its sum with
-            `normalize_kernel`), and output_mask is 1 where a valid pixel was seen.
+        valid_mask: 1 where an input pixel counts, else 0 (or between, for pixels that count
+            in part). The result is then (y, output_mask): K is divided by the valid fraction of the
+            window (by its sum with `normalize_kernel`), and output_mask is 1 where a valid pixel
+            was seen.
 
     Input shape:
         x (B, H, W, C) and guide (B, H, W, G); `adapting_kernel` (B, OH, OW, kh * kw),
@@ -68,42 +68,6 @@ class PacPool2D(BasePacLayer):
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3
         (arXiv 1904.05373).
     """
-
-    def __init__(
-        self,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        dilation_rate=1,
-        kernel_type="gaussian",
-        asymmetric=False,
-        alpha=None,
-        exponent=None,
-        trainable_kernel=True,
-        smoothing=None,
-        normalize_kernel=False,
-        channel_wise=False,
-        guide_filters=None,
-        **kwargs,
-    ):
-        super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            kernel_type=kernel_type,
-            asymmetric=asymmetric,
-            alpha=alpha,
-            exponent=exponent,
-            trainable_kernel=trainable_kernel,
-            smoothing=smoothing,
-            normalize_kernel=normalize_kernel,
-            channel_wise=channel_wise,
-            guide_filters=guide_filters,
-            **kwargs,
-        )
 
     def _check_channels(self, channels, guide_channels):
         if self.channel_wise and guide_channels != channels:

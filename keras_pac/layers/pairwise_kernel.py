@@ -1,4 +1,4 @@
-"""What one pairwise kernel of a CRF is."""
+"""The settings of one pairwise kernel of a CRF."""
 
 import dataclasses
 
@@ -27,8 +27,8 @@ class PairwiseKernel:
         dilation_rate: int or pair of ints, spacing of the taps. Defaults to 1.
         blur: int. Probabilities and features are averaged over cells of blur x blur pixels first,
             and the message is enlarged again. Defaults to 1.
-        spatial_filter: bool. Of "2d" and "potts": train the filter, from a Gaussian on; else
-            it is fixed to ones (0 at the centre). Defaults to True.
+        spatial_filter: bool, for "2d" and "potts". True (default): the filter starts as a Gaussian
+            and is trained; False: it is fixed to ones, with 0 at the centre.
         weight: number, the weight of the message. Defaults to 1.
 
     Raises:
@@ -90,7 +90,7 @@ class PairwiseKernel:
 
 
 def as_pairwise_kernels(value):
-    """The list of `PairwiseKernel` that the value is, whatever `PacCRF` takes as `kernels`."""
+    """A list of `PairwiseKernel`, from all that `PacCRF` takes as `kernels`."""
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     if not values:
         raise ValueError("`kernels` must have at least one pairwise kernel. Received: []")

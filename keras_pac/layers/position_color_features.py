@@ -15,13 +15,13 @@ class PositionColorFeatures(keras.layers.Layer):
 
         f = [y / position_scale, x / position_scale, colour / color_scale]
 
-    These are features for a `PacCRF`. The weights are the logarithms of the scales, so that these
-    stay positive and change by the same share whatever their unit is.
+    These are features for a `PacCRF`. The weights are the logarithms of the scales, so that the
+    scales stay positive, and training changes them relative to their size, in whatever unit.
 
     Args:
-        color_scale: positive number, where the colour's scale starts, in units of the image.
-        position_scale: positive number, where the position's scale starts, in pixels; None
-            (default) leaves the position out.
+        color_scale: positive number, the initial scale of colours, in units of the image.
+        position_scale: positive number, the initial scale of positions, in pixels; None (default)
+            leaves the position out.
         data_format: "channels_last" or "channels_first"; None (default) means Keras's default.
         **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
 

@@ -1,4 +1,4 @@
-"""An image at the size of another one."""
+"""Resizes an image to the size of another one."""
 
 import keras
 from keras import ops

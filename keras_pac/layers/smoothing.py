@@ -19,7 +19,7 @@ class Smoothing:
 
     @classmethod
     def of(cls, argument):
-        """What the argument `smoothing` of a layer says; None for none."""
+        """The value for the argument `smoothing` of a layer; None without smoothing."""
         if argument is None:
             return None
         if isinstance(argument, str) and argument == "gaussian":
@@ -40,7 +40,7 @@ class Smoothing:
 
     @property
     def argument(self):
-        """The argument of a layer that says this."""
+        """The argument `smoothing` of a layer that gives this value."""
         return "gaussian" if self.kind == "gaussian" else (self.kind, self.size)
 
     def filter(self):

@@ -1,13 +1,14 @@
-"""The network of plain convolutions to compare with."""
+"""DJIF: joint upsampling with plain convolutions, to compare with."""
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from keras_pac.models.joint_upsampler import (
     JointUpsampler,
     batch_to_channels,
     build_branch,
     channels_to_batch,
+    conv_branch,
     run_branch,
 )
 from keras_pac.ops._geometry.resize import enlarge_bilinear
@@ -15,14 +16,14 @@ from keras_pac.ops._geometry.resize import enlarge_bilinear
 
 @keras.saving.register_keras_serializable("keras_pac")
 class DJIF(JointUpsampler):
-    """Deep joint image filtering: the network of plain convolutions to compare with.
+    """Deep joint image filtering: a joint upsampling network without PAC, to compare with.
 
     The target is upsampled bilinearly. It and the guide each pass a branch of three convolutions
     (9x9, 1x1, 5x5) that ends in one feature; three more convolutions of the same sizes make the
     result out of both. There are ReLUs between the convolutions.
 
     Every channel of the target passes through the network as an image of its own, so the weights
-    fit any number of channels. They fit any image size, too, and exist from the start.
+    fit any number of channels. They fit any image size, too, and are created with the model.
 
     Args:
         factor: int, 1 or more. How many times larger the result is than the target, in height and
@@ -55,26 +56,12 @@ class DJIF(JointUpsampler):
 
     def __init__(self, factor, **kwargs):
         super().__init__(factor, **kwargs)
-        # A branch pads by 2 before each convolution: 9x9 loses 4 pixels, 1x1 gains 4, 5x5 is even.
-        self.branch_t = self._three_convs((96, 48, 1), padding="valid")
-        self.branch_g = self._three_convs((96, 48, 1), padding="valid")
-        self.branch_joint = self._three_convs((64, 32, 1), padding="same")
+        # With a padding of 2, 9x9 convolutions remove 4 pixels, 1x1 add 4, and 5x5 keep the size.
+        sizes = (9, 1, 5)
+        self.branch_t = conv_branch((96, 48, 1), self.dtype_policy, sizes, padding="valid")
+        self.branch_g = conv_branch((96, 48, 1), self.dtype_policy, sizes, padding="valid")
+        self.branch_joint = conv_branch((64, 32, 1), self.dtype_policy, sizes)
         self.build_for_any_size()
-
-    def _three_convs(self, filters, padding):
-        return [
-            layers.Conv2D(
-                n,
-                kernel_size,
-                padding=padding,
-                activation=activation,
-                data_format="channels_last",
-                dtype=self.dtype_policy,
-            )
-            for n, kernel_size, activation in zip(
-                filters, (9, 1, 5), ("relu", "relu", None), strict=True
-            )
-        ]
 
     def build(self, input_shape):
         build_branch(self.branch_t, 1)

@@ -7,7 +7,7 @@ from keras_pac.initializers import BilinearUpsampling
 from keras_pac.layers.crop_like import CropLike
 from keras_pac.ops import checks
 
-# Convolutions and filters of the blocks of VGG-16, then the filters of fc6 and fc7.
+# Number of convolutions and filters in each block of VGG-16, then the filters of fc6 and fc7.
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 FC_FILTERS = 4096
 
@@ -29,16 +29,16 @@ def FCN8s(  # noqa: N802 - named like the networks of keras.applications
         y  = upscore8(s3)
 
     The layers have the names of the original, `conv1_1` to `conv5_3`, `pool1` to `pool5`, `fc6`,
-    `fc7` and those above. The scores start as zero; the transposed convolutions start as bilinear
-    upsampling, and the last one stays so. The two factors are those of the variant that is trained
-    at once: the features of a VGG-16 grow towards its input, and without them all three scores
-    could be trained only one after the other.
+    `fc7` and those above. The scores start as zero. The transposed convolutions start as bilinear
+    upsampling, and the last one is not trained. The factors 0.01 and 0.0001 are those of the
+    variant FCN-8s-atonce: the features of a VGG-16 grow towards its input, and without the factors
+    the three scores could be trained only one after the other.
 
     Args:
         classes: int, number of classes. Defaults to 21.
         padding: which zeros there are around the image:
             - "original" (default): 100 pixels on each side before `conv1_1`, none before `fc6`;
-              what of the scores lies outside the image is cropped, by 5, 9 and 31
+              the parts of the scores outside the image are cropped, by 5, 9 and 31
             - "same": as many before every convolution as it needs to keep the size. It takes
               less time and memory; the scores fade within 16 pixels of the border, where
               upsampling interpolates with zeros
@@ -73,7 +73,7 @@ def FCN8s(  # noqa: N802 - named like the networks of keras.applications
 
     Reference:
         Long, Shelhamer, Darrell, Fully Convolutional Networks for Semantic Segmentation, CVPR
-        2015; trained at once: Shelhamer, Long, Darrell, PAMI 2017 (arXiv 1605.06211).
+        2015; FCN-8s-atonce: Shelhamer, Long, Darrell, PAMI 2017 (arXiv 1605.06211).
     """
     _check(classes, padding, weights, input_shape)
     if weights is not None:

@@ -89,7 +89,7 @@ class JointBilateralUpsample(JointUpsampler):
             "output_padding": beyond % 2,
             "data_format": "channels_last",
         }
-        # float16 has no room for the positions.
+        # float16 is too coarse for the positions.
         guide = ops.cast(guide, keras.backend.result_type(guide.dtype, "float32"))
         features = position_color_features(guide, 1 / self.scale_space, 1 / self.scale_color)
         adapting = adapting_kernel(

@@ -10,7 +10,7 @@ class JointUpsampler(keras.Model):
     """Base class: a low-resolution target and a full-resolution RGB guide in, the target in full
     resolution out.
 
-    A subclass creates its layers in `__init__`, ends that with `self.build_for_any_size()`, and
+    A subclass creates its layers in `__init__`, calls `self.build_for_any_size()` at its end, and
     implements `build` and `call`.
     """
 
@@ -22,8 +22,8 @@ class JointUpsampler(keras.Model):
     def build_for_any_size(self):
         """Make the weights, and tell `export` the shapes of the inputs.
 
-        No weight depends on the images, so there is no need to wait for the first ones, whose
-        size would otherwise become the only one that an exported model accepts.
+        No weight depends on the images. If the first call built the model, an exported model would
+        accept only images of that call's size.
         """
         self([keras.Input((None, None, None)), keras.Input((None, None, 3))])
 
@@ -48,17 +48,20 @@ class JointUpsampler(keras.Model):
         return {**super().get_config(), "factor": self.factor}
 
 
-def conv_branch(filters, dtype):
-    """Return 5x5 convolutions with a ReLU after each but the last."""
+def conv_branch(filters, dtype, kernel_sizes=None, padding="same"):
+    """Return convolutions, 5x5 by default, with a ReLU after each but the last."""
     activations = ["relu"] * (len(filters) - 1) + [None]
+    options = {"padding": padding, "data_format": "channels_last", "dtype": dtype}
     return [
-        layers.Conv2D(n, 5, padding="same", activation=a, data_format="channels_last", dtype=dtype)
-        for n, a in zip(filters, activations, strict=True)
+        layers.Conv2D(n, size, activation=activation, **options)
+        for n, size, activation in zip(
+            filters, kernel_sizes or [5] * len(filters), activations, strict=True
+        )
     ]
 
 
 def build_branch(branch, channels):
-    """Build the convolutions of a branch, the first of which gets `channels` channels."""
+    """Build the convolutions of a branch whose input has `channels` channels."""
     for layer in branch:
         layer.build((None, None, None, channels))
         channels = layer.filters

@@ -37,7 +37,7 @@ class PacJointUpsample(JointUpsampler):
     Two 5x5 convolutions make the result out of the last features.
 
     Every channel of the target passes through the network as an image of its own, so the weights
-    fit any number of channels. They fit any image size, too, and exist from the start.
+    fit any number of channels. They fit any image size, too, and are created with the model.
 
     Args:
         factor: int, a power of two from 2 up. How many times larger the result is than the

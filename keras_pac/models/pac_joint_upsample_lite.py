@@ -23,10 +23,10 @@ class PacJointUpsampleLite(PacJointUpsample):
     Args:
         factor: int, 4, 8 or 16. How many times larger the result is than the target, in height
             and in width.
-        weights: "scenes" for weights that come with the package: trained for depth and disparity
-            with one low-res sample at the centre of each cell, on drawn scenes, for `factor` 4 and
-            8; they need the target in [0, 1], as `(target - min) / (max - min)` makes it of the
-            low-res target. None (default) for random ones.
+        weights: None (default) for random weights; "scenes" for weights that come with the package,
+            for `factor` 4 and 8. They were trained on drawn scenes, for depth and disparity with
+            one low-res sample at the centre of each cell. They need the target in [0, 1]:
+            `(target - min) / (max - min)`, with the low-res target's minimum and maximum.
         **kwargs: `name`, `trainable` and `dtype` of a `keras.Model`.
 
     Input shape:
@@ -39,8 +39,8 @@ class PacJointUpsampleLite(PacJointUpsample):
         A `keras.Model`, called as `model([target_low, guide])`.
 
     Raises:
-        ValueError: if `factor` is not 4, 8 or 16, if there are no such weights for it, or, when
-            called, if the sizes of the target and the guide do not fit.
+        ValueError: if `factor` is not 4, 8 or 16, if `weights` are not available for it, or,
+            when called, if the sizes of the target and the guide do not fit.
 
     Example:
         >>> from keras_pac.models import PacJointUpsampleLite

@@ -1,4 +1,4 @@
-"""A CRF for arrays of probabilities that come from anywhere."""
+"""A CRF for arrays of label probabilities, without training."""
 
 import keras
 import numpy as np
@@ -22,14 +22,14 @@ def refine(
     steps=5,
     tile=512,
 ):
-    """Make the label probabilities of an image follow its colours, with nothing to train.
+    """Make the label probabilities of an image follow its colours, without training.
 
         f = [y / position_scale, x / position_scale, colour / color_scale]
         result = softmax(CRF(log(probabilities), f))
 
-    A `PacCRF` with its filters as they start. Large images are computed in tiles, with as much
-    around each as its pixels can see, so the result is that of the whole image and the memory
-    beyond the two arrays does not grow with it.
+    The CRF is a `PacCRF` with its initial weights. Large images are computed in tiles, each with
+    all pixels around it that can influence it. So the result is that of the whole image, and the
+    memory beyond the two arrays does not grow with the image.
 
     Args:
         probabilities: array (H, W, C) of numbers from 0 to 1, those of each pixel's labels.
@@ -114,7 +114,7 @@ def _refine(crf, probabilities, image, scales):
 
 
 def _reach(kernel):
-    """How far a pixel looks in one step, at most: its window, and the cells at the ends of it."""
+    """How far a pixel looks in one step, at most: its window, and the cells at its ends."""
     window = max(k // 2 * d for k, d in zip(kernel.kernel_size, kernel.dilation_rate))
     return kernel.blur * (window + 2) if kernel.blur > 1 else window
 
@@ -141,8 +141,8 @@ def _check_arrays(probabilities, image):
             )
     if probabilities.shape[2] == 1:
         raise ValueError(
-            "`probabilities` must have a channel for each label, 2 or more; for one of p give "
-            f"[1 - p, p]. Received: shape {probabilities.shape}"
+            "`probabilities` must have a channel for each label, 2 or more. For a probability p of "
+            f"one label give [1 - p, p]. Received: shape {probabilities.shape}"
         )
     if probabilities.shape[:2] != image.shape[:2]:
         raise ValueError(

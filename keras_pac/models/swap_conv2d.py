@@ -55,7 +55,7 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
         )
     _check(model, names, guide)
     swapped = {name: _pac_layer(model.get_layer(name)) for name in names}
-    resizes = {  # a layer that is called twice resizes the guide twice
+    resizes = {
         name: ResizeLike(layer.data_format, scale, name=f"{name}_guide", dtype=layer.dtype_policy)
         for name, layer in swapped.items()
     }
@@ -65,7 +65,7 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
     guide_layer = model.get_layer(guide)
     copies, guides = {}, {}
     for old, new in zip(keras.tree.flatten(model.input), keras.tree.flatten(inputs)):
-        if old is guide_layer.output:  # inputs are no calls of layers
+        if old is guide_layer.output:  # `call` below never gets inputs
             guides["guide"] = new
 
     def replace(layer):

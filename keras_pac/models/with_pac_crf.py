@@ -34,13 +34,13 @@ def with_pac_crf(
             (or their probabilities, see `from_logits`), of the same or another size.
         kernels: a `PairwiseKernel` or a dict of its arguments, or a list of these.
         color_scale: positive number, or a list with one for each kernel: how far the
-            colours of similar pixels differ, in the units of the image (10 to 60 for colours up to
+            colours of similar pixels differ, in units of the image (10 to 60 for colours up to
             255).
         position_scale: positive number in pixels, or a list with one for each kernel: how far
             similar pixels are apart; None (default) leaves the position out.
         steps: int, steps of the CRF. Defaults to 5.
         loose: bool. Weights of its own for every step: a `PacCRFLoose`. Defaults to False.
-        from_logits: bool. False says that the model returns probabilities. Defaults to True.
+        from_logits: bool. False if the model returns probabilities. Defaults to True.
         **crf_arguments: other arguments of `PacCRF`, like `output` ("logits" by default).
 
     Returns:
@@ -49,7 +49,7 @@ def with_pac_crf(
         "features_1", ... are the `PositionColorFeatures` of the kernels that take features.
 
     Raises:
-        ValueError: if the model has not one input and one output that are images, or for
+        ValueError: if the model does not have one input and one output, both images, or for
             arguments that break a rule of `PacCRF` or `PositionColorFeatures`.
 
     Example:

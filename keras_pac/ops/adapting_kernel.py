@@ -55,7 +55,7 @@ def adapting_kernel(
         asymmetric: bool, use max(d_j, 0) for d_j.
         smoothing: None, or an (n, n) filter, n odd, that smooths the guide at the centre pixel
             (zero-padded at the border).
-        channel_wise: bool, leave out the sum over channels: one K a channel, for pooling.
+        channel_wise: bool, leave out the sum over channels: one K for each channel, for pooling.
         normalize: bool, divide K by its sum over the taps that hit a real and valid input pixel;
             the other taps become 0, and a zero sum gives 0.
         valid_mask: None or (B, H, W, 1), at the size of the **input**: 1 where an input pixel
@@ -116,7 +116,7 @@ def adapting_kernel(
         checks.valid_mask(valid_mask, (guide.shape[0], *window.input_size), data_format)
         valid_mask = image_last(ops.convert_to_tensor(valid_mask), data_format)
     elif transposed and not normalize:
-        # Here the taps that meet an inserted zero have a K too: that of a stride-1 window.
+        # Taps on inserted zeros have a K here, too, so the window is one of stride 1.
         half = tuple((d * (k // 2),) * 2 for d, k in zip(dilation_rate, kernel_size))
         window = convolution_window(size, kernel_size, (1, 1), half, dilation_rate)
     form = KernelForm(

@@ -18,7 +18,7 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def float_tensor(name, value):
-    """`value` as a tensor, if it is one of floating-point numbers."""
+    """`value` as a tensor, which must have a floating-point type."""
     if not hasattr(value, "dtype"):
         value = np.asarray(value)
         value = value.astype(keras.config.floatx()) if value.dtype == "float64" else value
@@ -57,7 +57,7 @@ def kernel_size(value):
 
 
 def padding(value):
-    """ "valid", "same" or ((top, bottom), (left, right))."""
+    """The padding as "valid", "same" or ((top, bottom), (left, right))."""
     if isinstance(value, str) and value.lower() in ("valid", "same"):
         return value.lower()
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
@@ -144,7 +144,7 @@ def image(name, shape, data_format):
 
 
 def list_of_shapes(what, value):
-    """The shapes of the tensors that a layer is called with: of one, or of a list of them."""
+    """The shapes of a layer's inputs as a list, also where there is only one input."""
     if isinstance(value, dict):
         raise ValueError(f"The layer is called with {what}. Received: a dict of {list(value)}")
     nested = len(value) > 0 and isinstance(value[0], (list, tuple))
@@ -160,7 +160,7 @@ def smoothing(shape):
 
 
 def same_size(name, shape, expected, reference):
-    """`shape` is `expected`, that of `reference`, with None for what may differ."""
+    """`shape` must be `expected`, where None allows any size; `reference` says what it must fit."""
     if not all(map(_may_equal, shape, expected)):
         raise ValueError(
             f"`{name}` must fit {reference}: shape {_plain(expected)}. "
@@ -243,7 +243,7 @@ def bias(value, channels):
 
 
 def one_or_each(name, value, count, optional=False):
-    """A positive number for each of `count` kernels, out of one for all or a list; or None."""
+    """A list of `count` positive numbers; one number serves all. `optional` allows None, too."""
     values = list(value) if isinstance(value, (list, tuple)) else [value] * count
     if len(values) != count:
         raise ValueError(
@@ -257,7 +257,7 @@ def one_or_each(name, value, count, optional=False):
 
 
 def target_and_guide(what, value):
-    """The two `what` that a joint upsampling model is called with."""
+    """`value`, which must be two `what` ("tensors" or "shapes")."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise ValueError(
             f"A joint upsampling model is called with two {what}, `[target_low, guide]`. "
@@ -267,7 +267,7 @@ def target_and_guide(what, value):
 
 
 def window_of_factor(kernel_size, factor):
-    """A smaller window would leave output pixels without any target pixel."""
+    """In a smaller window some output pixels would see no target pixel."""
     if not _is_int(kernel_size) or kernel_size % 2 == 0 or kernel_size < factor:
         raise ValueError(
             "`kernel_size` must be an odd integer of at least `factor`. "

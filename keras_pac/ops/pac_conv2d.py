@@ -21,7 +21,7 @@ def pac_conv2d(
     dilation_rate=1,
     data_format=None,
 ):
-    """Convolve with a filter that the adapting kernel multiplies pixel by pixel.
+    """Convolve with a filter that is multiplied, pixel by pixel, with the adapting kernel.
 
     `y_i = bias + sum_j K(i, j) * kernel[p_i - p_j] * x_j`, over the window of output pixel i.
     A pixel outside the image contributes nothing.

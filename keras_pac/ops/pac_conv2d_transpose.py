@@ -22,10 +22,10 @@ def pac_conv2d_transpose(
     dilation_rate=1,
     data_format=None,
 ):
-    """Upsample with a filter that the adapting kernel multiplies pixel by pixel.
+    """Upsample with a filter that is multiplied, pixel by pixel, with the adapting kernel.
 
-    `strides - 1` zeros are inserted between the pixels of x, and `pac_conv2d` of the result
-    with the mirrored filter is taken at every output pixel; the inserted zeros are not computed.
+    The result is that of `pac_conv2d` with the mirrored filter, after `strides - 1` zeros are
+    inserted between the pixels of x. No time is spent on the zeros.
     Where K is 1 this is `keras.ops.conv_transpose`.
 
     Args:

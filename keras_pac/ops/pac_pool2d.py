@@ -26,7 +26,7 @@ def pac_pool2d(
 
     Args:
         x: (B, H, W, C) of floating-point type.
-        adapting_kernel: (B, OH, OW, kh * kw), or (B, OH, OW, kh * kw, C) for one K a channel;
+        adapting_kernel: (B, OH, OW, kh * kw), or (B, OH, OW, kh * kw, C) for one K per channel;
             see `keras_pac.ops.adapting_kernel`.
         kernel_size: odd int or pair of odd ints, (rows, columns).
         strides: int or pair of ints.

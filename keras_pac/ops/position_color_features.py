@@ -1,4 +1,4 @@
-"""Features for guides that compare places and colours."""
+"""Features of a guide that compares positions and colours."""
 
 from keras import ops
 
@@ -22,7 +22,8 @@ def position_color_features(image, position_scale=None, color_scale=None):
         (B, H, W, G) of the image's type, G = 2 for the position plus C for the colour.
 
     Raises:
-        ValueError: if both scales are None, a scale is not positive, or the image is not one.
+        ValueError: if both scales are None, a scale is not positive, or `image` has another rank
+            or type.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Lets the functions take part in functional Keras models."""
+"""Makes the public functions usable in functional Keras models."""
 
 import functools
 

@@ -214,7 +214,7 @@ def test_second_derivatives_are_refused_with_the_switch(rng):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A place for another library; what was loaded comes back afterwards."""
+    """A folder for another library; afterwards the loaded library is back."""
     monkeypatch.setattr(library, "FOLDER", tmp_path)
     library.load.cache_clear()
     library.warn_if_refused.cache_clear()
@@ -265,7 +265,7 @@ def test_a_library_that_says_nothing_about_itself_is_refused(folder):
 
 
 def test_a_library_that_was_cut_off_is_refused(folder):
-    """To load it would end the process."""
+    """Loading it would crash the process."""
     write_info(folder, bytes=11)
     (reason,) = keras_pac.not_supported_reasons("compiled")
     assert "10 bytes" in reason and "11 were built" in reason

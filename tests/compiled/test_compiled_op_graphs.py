@@ -42,7 +42,7 @@ def compiled():
 
 
 class Recorder(keras.layers.Layer):
-    """The identity; keeps whether XLA compiles the graph that it is traced into."""
+    """The identity; records whether XLA compiles the graph that it is traced into."""
 
     def call(self, x):
         self.in_xla = tf.__internal__.get_enclosing_xla_context() is not None
@@ -51,7 +51,7 @@ class Recorder(keras.layers.Layer):
 
 @pytest.fixture
 def traced(monkeypatch):
-    """What the compiled op is called for while a graph is traced."""
+    """The names of the compiled functions that are called while a graph is traced."""
     calls = []
 
     def count(function):
@@ -101,7 +101,7 @@ class Gpu:
 @pytest.mark.parametrize("jit_compile", ["auto", True])
 @pytest.mark.filterwarnings("ignore:Model doesn't support `jit_compile=True`")
 def test_xla_stays_off_where_there_is_a_gpu(compiled, data, traced, monkeypatch, jit_compile):
-    """There "auto" would turn XLA on, and the op with CUDA kernels would never run."""
+    """With a GPU "auto" would turn XLA on, and the op with CUDA kernels would never run."""
     model = small_model()
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: [Gpu])
     model.compile("sgd", "mse", jit_compile=jit_compile)
@@ -200,7 +200,7 @@ def test_saving_a_concrete_function_names_the_switch(compiled, data, tmp_path):
 
 
 def test_graphs_of_sessions(compiled, data):
-    """Each has what it needs of its own."""
+    """Each graph gets a resource of its own."""
     layer = keras_pac.PacConv2D(4, 3)
     expected = layer(data)
     weights = [np.asarray(weight) for weight in layer.weights]

@@ -1,4 +1,4 @@
-"""Weights of the paper's authors; what the networks then compute is in test_models.py."""
+"""Weights of the paper's authors; what the networks then compute is in models/test_models.py."""
 
 import collections
 import os
@@ -18,7 +18,7 @@ DJIF = REFERENCE / "djif_x4.pth"
 
 
 class Global:
-    """Pickled as the name of something, and a call of it when there are arguments."""
+    """Pickled as a global name, or as a call of it when there are arguments."""
 
     def __init__(self, name, *arguments):
         self.name, self.arguments = name, arguments

@@ -103,7 +103,7 @@ def functions_of(program):
 
 
 def owned_by(functions, instruction_sets):
-    """Those of these instruction sets, and those that only owned ones call."""
+    """The functions of these instruction sets, and those that only such functions call."""
     owned = {
         start
         for start, (name, _, _) in functions.items()
@@ -124,7 +124,7 @@ def owned_by(functions, instruction_sets):
 )
 @pytest.mark.parametrize("program", ["fuzz", "fuzz_linked_in_reverse"])
 def test_vector_instructions_stay_behind_the_choice(drivers, program):
-    """Nothing that other instruction sets call was compiled with those of one, in any order."""
+    """Only code of an instruction set uses its registers, in any order of linking."""
     functions = functions_of(drivers / program)
     for register, owners in {"%ymm": ("avx2", "avx512"), "%zmm": ("avx512",)}.items():
         users = {start for start, (_, text, _) in functions.items() if register in text}

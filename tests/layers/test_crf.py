@@ -33,7 +33,7 @@ def test_golden(implementation, path, dtype):
             terms = np.abs(arrays["grad_y"] * arrays["unary"]).sum()
             gradient, reference = [gradient / terms, 1], [reference / terms, 1]
         assert_close(gradient, reference, dtype, f"gradient of {name}")
-    # What else the file has is of weights that are constants here, as they have no effect there.
+    # The others are zero: gradients of weights without effect, which are constants here.
     assert all("pairwise_weights" in name and not array.any() for name, array in expected.items())
 
 

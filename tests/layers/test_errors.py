@@ -214,7 +214,7 @@ LAYERS = {
         lambda: PacConv2D(3, 3, guide_filters=2),
         [X, GUIDE],
         {},
-        "one of them",
+        "A guide must not be given",
         "guide_filters",
     ),
     "given K of another size": (
@@ -256,7 +256,7 @@ LAYERS = {
         lambda: PacConv2D(3, 3, **SAME),
         [X, GUIDE],
         {"adapting_kernel": K},
-        "one of them",
+        "A guide must not be given",
         "adapting_kernel",
     ),
     "given K and a mask": (

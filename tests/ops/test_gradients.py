@@ -1,6 +1,6 @@
 """Gradients of each implementation against finite differences of that same implementation.
 
-`test_ops.py` and `test_golden.py` hold the gradients to numbers from elsewhere; here every single
+`test_definition.py` and `test_golden.py` compare the gradients with references; here every single
 element of every input and weight, and with them every tap of K and of the filter, is moved.
 """
 
@@ -160,7 +160,7 @@ def test_gradient_through_k_alone(implementation, operation, rng):
 )
 @pytest.mark.parametrize("name", [name for name in IMPLEMENTATIONS if name != "patches"])
 def test_an_empty_batch_has_gradients_of_zero(name, make, unknown):
-    """(`patches` has none: the gradient of `tf.image.extract_patches` fails there.)"""
+    """`patches` is left out: the gradient of `tf.image.extract_patches` fails there."""
     layer = make()
     layer.build((None, 9, 9, 2))
 

@@ -32,7 +32,7 @@ def test_nan_in_the_guide_stays_local(implementation, operation, normalize, cent
     assert np.isnan(y.numpy()[(0, *centre)]).all()
     far = ~within(out, centre, reach)
     assert_close(y.numpy()[0, far], clean_y.numpy()[0, far], "float64", "y")
-    # A window that is normalised has a NaN for each of its taps: one reach more.
+    # In a normalised window the NaN reaches all taps, so the gradient is NaN one reach farther.
     far = ~within(out, centre, [r * (2 if normalize else 1) for r in reach])
     assert far.any()
     actual, wanted = gradients["guide"].numpy()[0], clean["guide"].numpy()[0]

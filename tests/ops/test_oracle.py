@@ -1,4 +1,4 @@
-"""The oracle itself, held to the reference numbers: everything else leans on it."""
+"""The oracle itself against the reference numbers, since the other tests rely on it."""
 
 import numpy as np
 import pytest

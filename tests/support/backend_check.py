@@ -28,7 +28,7 @@ GOLDEN = [
     "convt_normalized",
     "pool_channel_wise_inv",
 ]
-# Few: JAX compiles every operation of every case anew.
+# Only a few, since JAX compiles every operation of every case anew.
 CRF = ("crf_2d_spatial", "crf_4d_dilated", "crf_blur4_odd", "crf_loose_two", "crf_potts_nospatial")
 LAYERS = [
     "conv_inv_asym_norm_avg5",

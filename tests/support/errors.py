@@ -11,12 +11,12 @@ K = (2, 7, 9, 9)
 
 
 def zeros(shape, dtype="float32"):
-    """A tensor of nothing, of any dtype."""
+    """A tensor of zeros, or of empty strings."""
     return tf.fill(shape, "") if dtype == "string" else tf.zeros(shape, dtype)
 
 
 def specified(specification):
-    """A (shape, dtype) of the table; shapes alone are float32."""
+    """A (shape, dtype), from one or from a shape alone, which means float32."""
     return specification if isinstance(specification[0], tuple) else (specification, "float32")
 
 

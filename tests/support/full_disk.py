@@ -4,7 +4,7 @@ import errno
 
 
 def full_on_call(number, write):
-    """`write`, which finds the disk full when it is called for the `number`th time."""
+    """`write`, which fails as on a full disk when it is called for the `number`th time."""
     calls = []
 
     def write_or_fail(file, **arrays):

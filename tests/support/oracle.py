@@ -1,6 +1,6 @@
 """The public functions by the reference of the core, for comparison only.
 
-Here is no formula of PAC, only the way from public arguments to the sizes of the reference:
+There is no formula of PAC here, only the way from public arguments to the sizes of the reference:
 padding, strides, output padding, layouts, and the smoothing filter. Nothing of it comes from
 `keras_pac`. Gradients are taken by an imaginary step through the result, exact to rounding: never
 from formulae of gradients.

@@ -1,1 +1,1 @@
-"""Sizes, positions and layouts of windows and images; knows nothing of how a sum is computed."""
+"""Sizes, positions and layouts of windows and images. Nothing here depends on an implementation."""

@@ -9,7 +9,7 @@ import dataclasses
 
 from keras import ops
 
-from keras_pac.ops._geometry.blocks import Gather, by_rows, to_image
+from keras_pac.ops._geometry.blocks import Gather, image_by_rows
 from keras_pac.ops._geometry.images import pad
 from keras_pac.ops._geometry.window import Taps
 
@@ -22,7 +22,7 @@ class Adjoint:
     steps: tuple
     tap_ids: tuple  # the taps that read this phase
     taps: Taps  # on the outputs; its grid is that of the phase
-    back: Taps  # the same from an output to the pixels of the phase
+    back: Taps  # the reverse: from an output to the pixels of the phase
 
     def phase_of(self, image):
         """The pixels of this phase: (B, I, J, C)."""
@@ -33,14 +33,13 @@ class Adjoint:
         return pad(image, (0, i * si - height), (0, j * sj - width))[:, a::si, b::sj]
 
     def to_outputs(self, values):
-        """(B, I, J, T, C), for a pixel and its tap t, at the output whose tap t reads it."""
+        """Move (B, I, J, T, C) of a pixel and tap t to the output whose tap t reads that pixel."""
         gather = Gather(self.back)
 
         def move(block, values):
-            return (gather.entries(values, range(len(self.tap_ids)), block),)
+            return gather.entries(values, range(len(self.tap_ids)), block)
 
-        (rows,) = by_rows(move, self.back, values.shape[-1], values)
-        return to_image(rows, self.back.grid)
+        return image_by_rows(move, self.back, values.shape[-1], values)
 
 
 def adjoints(taps, size):

@@ -8,14 +8,14 @@ from keras import ops
 
 from keras_pac.ops._geometry.images import crop, span
 
-# Bytes of gathered windows in one block, of which a training step holds two: as much as the image,
-# within these bounds. Smaller blocks lose more time in starting operations than their cache hits
-# win (measured on 2 cores).
+# The gathered windows of one block take as many bytes as the image, within these bounds. A training
+# step holds two blocks. With smaller blocks, starting the operations takes more time than cache
+# hits save (measured on 2 cores).
 MIN_BLOCK_BYTES = 4 * 2**20
 MAX_BLOCK_BYTES = 8 * 2**20
 # A bound on the size of a graph.
 MAX_BLOCKS = 32
-# How many times an image of unknown size the windows of one block may take.
+# The windows of one block take at most this many times the memory of an image of unknown size.
 UNKNOWN_SIZE_TAPS = 8
 
 
@@ -25,11 +25,11 @@ class Block:
 
     start: object
     stop: object
-    batch: object  # -1 where it alone is not known
+    batch: object  # -1 where it is the only unknown size
     pixels: object  # rows times columns
 
     def of(self, image):
-        """The block of an image on the outputs' grid (B, M, N, ...): (B, pixels, ...)."""
+        """The block's part (B, pixels, ...) of an image (B, M, N, ...) on the outputs' grid."""
         return self.flat(image[:, self.start : self.stop])
 
     def flat(self, image):
@@ -41,13 +41,13 @@ def by_rows(function, taps, channels, *images):
     """Apply `function(block, *images)` to one block of output rows after another.
 
     Args:
-        function: of a `Block` and the images; returns a tuple of tensors.
-        taps: `window.Taps`, for the outputs' grid and how many pixels each gathers.
-        channels: of the gathered images.
+        function: takes a `Block` and the images; returns a tuple of tensors.
+        taps: `window.Taps`: the outputs' grid, and how many pixels each output gathers.
+        channels: number of channels of the gathered images.
         *images: tensors (B, ...).
 
     Returns:
-        For each tensor that the function returns, the tuple of those of all blocks.
+        A list: for each tensor that the function returns, a tuple with its value for every block.
     """
     rows, columns = taps.grid
     batch = _batch(images[0], taps.grid)
@@ -64,14 +64,20 @@ def by_rows(function, taps, channels, *images):
         bounds = [rows * i // count for i in range(count + 1)]
     results = []
     for start, stop in zip(bounds, bounds[1:]):
-        # TensorFlow's executor would start all blocks at once, as soon as one image is there, and
-        # keep all their windows.
+        # Without `after`, TensorFlow's executor would start all blocks at once and keep all their
+        # windows in memory.
         last = results[-1] if results else images
         if not isinstance(rows, int):
             start, stop = after(last, start, stop)
         block = Block(start, stop, batch, (stop - start) * columns)
         results.append(function(block, *after(last, *images)))
     return list(zip(*results))
+
+
+def image_by_rows(function, taps, channels, *images):
+    """`by_rows` for a function that returns one tensor: the image (B, M, N, ...) of all blocks."""
+    (blocks,) = by_rows(lambda *arguments: (function(*arguments),), taps, channels, *images)
+    return to_image(blocks, taps.grid)
 
 
 def after(results, *tensors):
@@ -93,7 +99,7 @@ class Gather:
         self._pixels = None
         self._whole = {}
         sizes = (*taps.grid, *self._columns)
-        # A thousand entries a pixel, more than any window has, stay below 2^31.
+        # 2^21 pixels of a thousand entries, more than any window has, stay below 2^31.
         small = all(isinstance(size, int) for size in sizes) and math.prod(taps.grid) < 2**21
         self._index_type = "int32" if small else "int64"
 
@@ -102,7 +108,7 @@ class Gather:
         return ops.take(self._read("windows", image, block, 1), self._indices(block), axis=1)
 
     def entries(self, image, entries, block):
-        """From (B, H, W, D, C), for tap t the entry `entries[t]` of D: (B, pixels, T, C)."""
+        """What tap t reads at entry `entries[t]` of D from (B, H, W, D, C): (B, pixels, T, C)."""
         depth = image.shape[3]
         indices = self._indices(block) * depth + _integers(entries, self._index_type)
         return ops.take(self._read("entries", image, block, depth), indices, axis=1)
@@ -114,7 +120,7 @@ class Gather:
         if all(isinstance(size, int) for size in (*image.shape[1:3], *self.taps.grid)):
             part = crop(image, (step * block.start + first, rows), self._columns)
         else:
-            # Cropping an image of unknown size is a dozen operations: not again for each block.
+            # Cropping an image of unknown size takes a dozen operations, so all blocks share it.
             if key not in self._whole:
                 all_rows = span(offsets, step, self.taps.grid[0])
                 self._whole[key] = crop(image, all_rows, self._columns)
@@ -125,7 +131,7 @@ class Gather:
     def _indices(self, block):
         """Where the taps of a block lie in the part that it reads: (pixels, T)."""
         if self._pixels is None:
-            # They are the same for every block, relative to its first row.
+            # Relative to a block's first row, the positions are the same for every block.
             rows, columns = self.taps.grid
             rows = block.stop - block.start if isinstance(rows, int) else rows
             width = ops.cast(self._columns[1], self._index_type)
@@ -147,10 +153,9 @@ class Gather:
 def gather_windows(image, taps):
     """All windows of an image at once: (B, M, N, T, C)."""
     gather = Gather(taps)
-    (rows,) = by_rows(
-        lambda block, image: (gather.windows(image, block),), taps, image.shape[-1], image
+    return image_by_rows(
+        lambda block, image: gather.windows(image, block), taps, image.shape[-1], image
     )
-    return to_image(rows, taps.grid)
 
 
 def _integers(values, dtype):
@@ -164,6 +169,6 @@ def to_image(blocks, grid):
 
 
 def _batch(image, grid):
-    """The batch size; -1, which a reshape infers, where it alone is not known."""
+    """The batch size; -1, which a reshape infers, where it is the only unknown size."""
     known = image.shape[0] is not None or not all(isinstance(size, int) for size in grid)
     return ops.shape(image)[0] if known else -1

@@ -1,6 +1,6 @@
 """Cells of `blur` x `blur` pixels, centred on the image: averaged, and enlarged again.
 
-Each side of the image gets a margin, so that whole cells cover it; their pixels don't count.
+Each side of the image gets a margin, so that whole cells cover it; the margin does not count.
 """
 
 from keras import ops

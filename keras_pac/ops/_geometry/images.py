@@ -1,4 +1,4 @@
-"""Cuts of channels_last images: padded, cropped, split into phases and put together again.
+"""Pads and crops channels_last images, splits them into phases, and joins phases again.
 
 Sizes and positions are Python ints, or scalar tensors where TensorFlow does not know them before
 the graph runs.
@@ -15,7 +15,7 @@ def pad(image, rows, columns):
 
 
 def crop(image, rows, columns):
-    """Rows (first, count) and columns (first, count) of an image, 0 where it has none."""
+    """Rows (first, count) and columns (first, count) of an image; 0 outside it."""
     slices, padding = [], []
     for (first, count), size in zip((rows, columns), ops.shape(image)[1:3]):
         start, stop = _clip(first, 0, size), _clip(first + count, 0, size)
@@ -32,7 +32,7 @@ def _clip(value, low, high):
 
 
 def span(offsets, step, outputs):
-    """What `outputs` outputs read along an axis: (first, count)."""
+    """The pixels (first, count) that `outputs` outputs read along an axis."""
     return min(offsets), step * (outputs - 1) + max(offsets) - min(offsets) + 1
 
 

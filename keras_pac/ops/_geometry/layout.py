@@ -1,4 +1,4 @@
-"""Layouts: channels_last, in which everything is computed, and what users give or get."""
+"""Conversion between the user's layout and channels_last, in which everything is computed."""
 
 from keras import ops
 

@@ -34,7 +34,7 @@ class Axis:
     """
 
     before: object  # padding before the input (the zero-stuffed one, if transposed)
-    padding: tuple  # (before, after) that input and guide get first, where the offsets need it
+    padding: tuple  # (before, after) that `Window.pad` adds, where the offsets can't stand for it
     step: int
     phases: tuple  # of `AxisPhase`
     guide_phase: int
@@ -131,7 +131,7 @@ class Taps:
 
     @property
     def middle(self):
-        """The tap in the middle alone."""
+        """The middle tap alone."""
         rows, columns = self.row_offsets, self.column_offsets
         return dataclasses.replace(
             self,
@@ -184,7 +184,7 @@ class Window:
         return self.rows.guide_phase * len(self.columns.phases) + self.columns.guide_phase
 
     def pad(self, image):
-        """An input or a guide as the offsets of the taps need it."""
+        """Pad an input or a guide, so that the offsets of the taps fit."""
         return pad(image, self.rows.padding, self.columns.padding)
 
     def phases(self):

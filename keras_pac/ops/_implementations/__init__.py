@@ -1,13 +1,13 @@
-"""Which code computes K and windowed sums, and why.
+"""The implementations of K and of windowed sums, and the choice between them.
 
-All implementations keep one contract. `current()` returns what keeps it here and now:
+All implementations have the same functions. `current()` returns the one for a call made here:
 
     adapting_kernel(guide, window, form, valid_mask=None) -> K, output_mask
     windowed_sum(x, adapting_kernel, filter, window, bias=None) -> y
     guided_windowed_sum(x, guide, filter, window, form, bias=None, valid_mask=None)
         -> y, output_mask
 
-Args of the contract, all channels last:
+Their arguments, all channels last:
     x: (B, H, W, Cin).
     guide: (B, H, W, G); for a transposed window at the size of the output.
     adapting_kernel: K, (B, OH, OW, kh * kw, 1 or Cin).
@@ -64,7 +64,7 @@ def not_supported_reasons(name):
 def set_implementation(name):
     """Choose the implementation of all operations and layers from here on.
 
-    What was traced before (a `tf.function`, a compiled model) keeps what it was traced with.
+    Graphs that were traced before (of a `tf.function` or a compiled model) do not change.
 
     Args:
         name: "auto" (the default: the fastest that runs here), "patches" (all windows at once:
@@ -128,8 +128,8 @@ def get_implementation():
     """
     if _choice() != "auto":
         return _choice()
-    # On every case of the benchmark suite "compiled" was faster than "taps", and that than
-    # "patches", with and without gradients, in less memory (the table in README.md).
+    # On every case of the benchmark suite "compiled" was faster than "taps", and "taps" faster
+    # than "patches", with and without gradients; so it was with memory (the table in README.md).
     if not_supported_reasons("compiled"):
         if keras.backend.backend() == "tensorflow":
             library.warn_if_refused()
@@ -139,7 +139,7 @@ def get_implementation():
 
 
 def current():
-    """What keeps the contract for a call made here: chosen once, at the start of an operation."""
+    """The implementation for a call made here; an operation asks for it once, at its start."""
     name = get_implementation()
     if name == "compiled":
         from keras_pac.ops._implementations import compiled, tracing  # need TensorFlow
@@ -154,9 +154,9 @@ def current():
 
 
 def avoids_xla():
-    """Whether the compiled op runs unless XLA is on, and Keras turns that on without being asked.
+    """Whether Keras must not turn XLA on by itself, since the compiled op can't run inside XLA.
 
-    Keras does so only where TensorFlow sees more than CPUs.
+    Keras turns XLA on by itself only where TensorFlow sees more than CPUs.
     """
     return get_implementation() == "compiled" and _has_gpu()
 
@@ -192,5 +192,5 @@ def _check_name(name, names):
 
 # None until the first use, when the environment variable is read.
 _chosen = None
-# That of the `with` block that the thread is in, or None.
+# The choice of the `with` block that the thread is in, or None.
 _inside = contextvars.ContextVar("implementation", default=None)

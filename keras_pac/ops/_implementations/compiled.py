@@ -89,12 +89,12 @@ def _geometry(window):
 
 
 def _tensor(value, dtype):
-    """A tensor of shape [0] stands for one that isn't there."""
+    """`value` as a tensor; one of shape [0] stands for None."""
     return tf.constant([], dtype) if value is None else tf.cast(value, dtype)
 
 
 def _scalars(value, dtype, count=1):
-    """alpha or exponent, one a channel of K."""
+    """alpha or exponent as a vector, one value for each channel of K."""
     dtype = tf.float64 if dtype == tf.float64 else tf.float32
     value = _tensor(value, dtype)
     return tf.broadcast_to(value, (count,)) if value.shape.rank == 0 else value

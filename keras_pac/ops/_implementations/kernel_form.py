@@ -20,7 +20,7 @@ class KernelForm:
 
     Args:
         kind: "gaussian" or "inverse".
-        alpha, exponent: of the inverse kernel: scalars, or one a channel if `channel_wise`.
+        alpha, exponent: of the inverse kernel: scalars, or vectors (G,) if `channel_wise`.
         asymmetric: bool, whether only features larger than the centre's count.
         smoothing: None, or an (n, n) filter of the guide at the centre.
         channel_wise: bool, whether every channel has a K of its own.
@@ -36,7 +36,7 @@ class KernelForm:
     normalize: bool = False
 
     def similarity(self, distance):
-        """k of a squared distance of features."""
+        """The kernel's value for a squared distance of features."""
         if self.kind == "gaussian":
             return ops.exp(-0.5 * distance)
         alpha = ops.convert_to_tensor(self.alpha, distance.dtype)
@@ -44,7 +44,7 @@ class KernelForm:
         return alpha + ops.power(distance + INVERSE_EPSILON, exponent / 2)
 
     def smoothed(self, guide):
-        """The guide as it is at the centre, every channel filtered; None without smoothing."""
+        """The guide with every channel filtered, for the centre pixel; None without smoothing."""
         if self.smoothing is None:
             return None
         dtype, guide = guide.dtype, in_float32(guide)

@@ -1,4 +1,4 @@
-"""Loads the library of the compiled op, once, or says why not."""
+"""Loads the library of the compiled op, once, or gives the reason why it can't be loaded."""
 
 import ctypes
 import functools
@@ -28,16 +28,19 @@ def refusal(folder):
     """Why the library in a folder must not be loaded: a sentence, or None."""
     if not (folder / LIBRARY).exists():
         return f"the compiled op is not built: {HOW}."
-    built, here = built_with(folder), _versions()
+    built = built_with(folder)
     if not built:
         return f"{INFO}, which says what the compiled op was built for, can't be read: {HOW} again."
-    for package, name in {"tensorflow": "TensorFlow", "keras_pac": "keras_pac"}.items():
-        if built.get(package) != here[package]:
+    import tensorflow as tf
+
+    here = {"tensorflow": ("TensorFlow", tf.__version__), "keras_pac": ("keras_pac", __version__)}
+    for package, (name, version) in here.items():
+        if built.get(package) != version:
             return (
                 f"the compiled op was built for {name} {built.get(package, '(unknown)')}, and this "
-                f"is {here[package]}: {HOW} again."
+                f"is {version}: {HOW} again."
             )
-    # Loading a library that was cut off would end the process.
+    # Loading a truncated library would crash the process.
     if built.get("bytes") != (size := (folder / LIBRARY).stat().st_size):
         return (
             f"the compiled op has {size} bytes, and {built.get('bytes')} were built: {HOW} again."
@@ -47,7 +50,7 @@ def refusal(folder):
 
 @functools.cache
 def load():
-    """The library's operations, or the sentence that says why they are not there."""
+    """The library's operations, or a sentence that says why they can't be loaded."""
     if reason := refusal(FOLDER):
         return reason
     import tensorflow as tf
@@ -78,13 +81,7 @@ def instructions():
 
 @functools.cache
 def warn_if_refused():
-    """Report a library that is there but can't be used, once."""
+    """Warn, once, if the library exists but can't be used."""
     if (FOLDER / LIBRARY).exists():
         for reason in not_loaded_reasons():
             warnings.warn(f"keras_pac runs its portable code: {reason}", stacklevel=2)
-
-
-def _versions():
-    import tensorflow as tf
-
-    return {"tensorflow": tf.__version__, "keras_pac": __version__}

@@ -1,4 +1,4 @@
-"""Adapting kernels and windowed sums in `keras.ops`: a window as its phases.
+"""Adapting kernels and windowed sums in `keras.ops`, computed phase by phase.
 
 Two modules compute one phase, with the same functions `phase_sum` and `squared_differences`:
 `taps`, which bounds the memory, and `patches`, the readable definition.
@@ -14,7 +14,7 @@ from keras_pac.ops._implementations.kernel_form import in_float32
 
 
 class Portable:
-    """The contract of all implementations (see `keras_pac.ops._implementations`).
+    """The functions of an implementation (see `keras_pac.ops._implementations`).
 
     Args:
         phases: the module that computes one phase.
@@ -58,7 +58,7 @@ class Portable:
                 masks.append(None)
                 continue
             if len(guides) == 1:
-                # `squared_differences` finds a centre that is the guide's own by itself.
+                # Without smoothing, `squared_differences` takes the centre from the guide.
                 center = None if smoothed is None else slice_tap(center, phase.guide_taps.middle)
             distance = self._phases.squared_differences(
                 guides[window.guide_phase],
@@ -102,7 +102,7 @@ class Portable:
 
 
 def _divide_by_sum(adapting, met, in_image, normalize):
-    """K divided by its sum, or by the share of taps that count; and where the divisor is not 0.
+    """(K divided by its sum or by the share of taps that count, mask: divisor is not 0).
 
     Args:
         adapting: (B, M, N, T, 1 or G), already 0 for taps that don't count.
@@ -145,7 +145,7 @@ def _join_phases(all_adapting, window):
 
 
 def _split_phases(adapting_kernel, window):
-    """K (B, OH, OW, kh * kw, ...) as phases [(B, M, N, T, ...) or None]: undoes the joining."""
+    """K (B, OH, OW, kh * kw, ...) as phases [(B, M, N, T, ...) or None]."""
     if window.phase_counts == (1, 1):
         return [adapting_kernel]
     images = split(adapting_kernel, window.phase_counts, window.grid)

@@ -1,4 +1,4 @@
-"""The portable implementation, in `keras.ops`: a block of rows at a time, gradients by hand.
+"""One phase in `keras.ops`, a block of rows at a time, with hand-written gradients.
 
 The windows of a few rows are gathered, used and dropped before the next block starts, so the
 memory above inputs and outputs is bounded, whatever the size of the window.
@@ -17,7 +17,7 @@ import keras
 from keras import ops
 
 from keras_pac.ops._geometry.adjoint import adjoints
-from keras_pac.ops._geometry.blocks import Gather, after, by_rows, to_image
+from keras_pac.ops._geometry.blocks import Gather, after, by_rows, image_by_rows, to_image
 from keras_pac.ops._geometry.images import crop, interleave, slice_tap
 from keras_pac.ops._geometry.window import Taps
 
@@ -54,10 +54,9 @@ def _phase_sum(taps, x, adapting, filter=None):
     filter = _matrix(filter)
 
     def sums(block, x, adapting):
-        return (_contract(gather.windows(x, block) * block.of(adapting), filter, block),)
+        return _contract(gather.windows(x, block) * block.of(adapting), filter, block)
 
-    (y,) = by_rows(sums, taps, x.shape[-1], x, adapting)
-    return to_image(y, taps.grid)
+    return image_by_rows(sums, taps, x.shape[-1], x, adapting)
 
 
 def _phase_sum_gradients(dy, taps, x, adapting, filter=None):
@@ -80,7 +79,7 @@ def _phase_sum_gradients(dy, taps, x, adapting, filter=None):
 
 
 def _adjoint_sums(dy, adjoint, x, adapting, filter):
-    """Per block of rows, the sums of the module's docstring for one phase of x."""
+    """The sums of the module's docstring for one phase of x, each a tuple over blocks of rows."""
     channel_wise = adapting.shape[-1] != 1
     if filter is not None:
         t, c_in, c_out = filter.shape
@@ -97,7 +96,7 @@ def _adjoint_sums(dy, adjoint, x, adapting, filter):
             seen = ops.reshape(_matmul(x, to_output), (block.batch, block.pixels, t, c_out))
             dk = seen * windows
         dk = dk if channel_wise else ops.sum(dk, axis=-1, keepdims=True)
-        # With the other use of the windows over, TensorFlow can multiply them in place.
+        # When dK is computed, nothing else needs the windows: TensorFlow multiplies in place.
         (windows,) = after([dk], windows)
         weighted = windows * gather.entries(adapting, adjoint.tap_ids, block)
         if filter is None:
@@ -141,10 +140,9 @@ def squared_differences(guide, center, taps, asymmetric, channel_wise):
         def squares(block, guide, center):
             center = block.of(center)[:, :, None]
             differences = _differences(gather.windows(guide, block), center, asymmetric)
-            return (_squares(differences, channel_wise),)
+            return _squares(differences, channel_wise)
 
-        (squares,) = by_rows(squares, taps, guide.shape[-1], guide, center)
-        return to_image(squares, taps.grid), gradient
+        return image_by_rows(squares, taps, guide.shape[-1], guide, center), gradient
 
     return function(guide, center)
 
@@ -166,14 +164,13 @@ def _center_gradient(weights, guide, center, taps, asymmetric):
     def sums(block, guide, center, weights):
         center = block.of(center)[:, :, None]
         differences = _differences(gather.windows(guide, block), center, asymmetric)
-        return (-ops.sum(differences * block.of(weights), axis=2),)
+        return -ops.sum(differences * block.of(weights), axis=2)
 
-    (rows,) = by_rows(sums, taps, guide.shape[-1], guide, center, weights)
-    return to_image(rows, taps.grid)
+    return image_by_rows(sums, taps, guide.shape[-1], guide, center, weights)
 
 
 def _guide_gradient(weights, guide, center, taps, asymmetric):
-    """sum over the outputs that read a guide pixel of weights_t (guide - center)."""
+    """For a guide pixel, the sum of weights_t (guide - center) over the outputs that read it."""
     phases = []
     for adjoint in adjoints(taps, ops.shape(guide)[1:3]):
         guide_phase = adjoint.phase_of(guide)
@@ -186,10 +183,10 @@ def _guide_gradient(weights, guide, center, taps, asymmetric):
         def sums(block, guide, center, weights, gather=gather, tap_ids=adjoint.tap_ids):
             guide = block.of(guide)[:, :, None]
             differences = _differences(guide, gather.windows(center, block), asymmetric)
-            return (ops.sum(differences * gather.entries(weights, tap_ids, block), axis=2),)
+            return ops.sum(differences * gather.entries(weights, tap_ids, block), axis=2)
 
-        (rows,) = by_rows(sums, adjoint.taps, guide.shape[-1], guide_phase, center, weights)
-        phases.append(to_image(rows, adjoint.taps.grid))
+        images = guide_phase, center, weights
+        phases.append(image_by_rows(sums, adjoint.taps, guide.shape[-1], *images))
     return interleave(phases, taps.steps, ops.shape(guide)[1:3])
 
 
@@ -230,10 +227,9 @@ def _pairs(guide, taps, channel_wise):
 
     def squares(block, guide, center):
         differences = gather.windows(guide, block) - block.of(center)[:, :, None]
-        return (_squares(differences, channel_wise),)
+        return _squares(differences, channel_wise)
 
-    (squares,) = by_rows(squares, lower, guide.shape[-1], guide, center)
-    squares = to_image(squares, grid)
+    squares = image_by_rows(squares, lower, guide.shape[-1], guide, center)
     here = crop(squares, (row - rows[0], m), (column - columns[0], n))
     if not half:
         return here
@@ -247,10 +243,10 @@ def _pairs(guide, taps, channel_wise):
     gather_opposite = Gather(upper)
 
     def mirror(block, squares):
-        return (gather_opposite.entries(squares, opposite, block),)
+        return gather_opposite.entries(squares, opposite, block)
 
-    (there,) = by_rows(mirror, upper, squares.shape[-1], squares)
-    return ops.concatenate([to_image(there, taps.grid), here], axis=3)
+    there = image_by_rows(mirror, upper, squares.shape[-1], squares)
+    return ops.concatenate([there, here], axis=3)
 
 
 def _pairs_gradient(weights, guide, taps):
@@ -270,10 +266,9 @@ def _pairs_gradient(weights, guide, taps):
     def sums(block, guide, here, there):
         differences = block.of(guide)[:, :, None] - gather.windows(guide, block)
         opposite = gather_opposite.entries(there, range(taps.count)[::-1], block)
-        return (ops.sum((block.of(here) + opposite) * differences, axis=2),)
+        return ops.sum((block.of(here) + opposite) * differences, axis=2)
 
-    (rows,) = by_rows(sums, neighbors, guide.shape[-1], guide, here, weights)
-    return to_image(rows, size)
+    return image_by_rows(sums, neighbors, guide.shape[-1], guide, here, weights)
 
 
 def _matrix(filter):
@@ -300,6 +295,6 @@ def _in_tap_order(parts, axis):
 
 def _matmul(a, b):
     if keras.backend.backend() == "torch":
-        # There `ops.matmul` computes float64 in float32 (Keras 3.15).
+        # With PyTorch, `ops.matmul` computes float64 in float32 (Keras 3.15).
         return ops.einsum("ij,jk->ik", a, b)
     return ops.matmul(a, b)

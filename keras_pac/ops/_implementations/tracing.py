@@ -1,9 +1,9 @@
 """Keeps the compiled op out of XLA and out of what is saved for another process.
 
 TensorFlow runs a custom op wherever its library is loaded. XLA cannot compile it, and a
-SavedModel, LiteRT or ONNX file that holds it would load nowhere but here. So each call asks, while
-its graph is traced, whether the op fits there; else `taps` is traced instead. Four situations need
-an answer, and TensorFlow has a public one for none of them:
+SavedModel, LiteRT or ONNX file that holds it would load only where the library is. So each call
+asks, while its graph is traced, whether the op fits there; else `taps` is traced instead. There are
+four situations to recognise, and TensorFlow has no public function for any of them:
 
 1. *A graph that XLA compiles.* `tf.function(jit_compile=True)` and all that it calls is traced
    inside an XLA context. `tf.__internal__.get_enclosing_xla_context` tells.
@@ -29,7 +29,7 @@ import tensorflow as tf
 
 NODE_NAME = "in_XLA_call_keras_pac.set_implementation_taps_first"
 RESOURCE_NAME = "call keras_pac.set_implementation('taps') before tracing what is saved"
-# Whoever traces a graph from one of these modules saves it for another process.
+# A graph that one of these modules traces is saved for another process.
 EXPORTERS = ("tensorflow.python.saved_model.", "tensorflow.lite.", "keras.src.export.", "tf2onnx")
 
 
@@ -57,7 +57,7 @@ def _exporting():
 
 def _resource_that_cannot_be_saved():
     with tf.init_scope(), tf.device("CPU:0"):
-        # Inside a `tf.Graph` it belongs to that graph.
+        # Inside a `tf.Graph` the resource must belong to that graph.
         return _eager_resource() if tf.executing_eagerly() else _resource()
 
 

@@ -75,6 +75,13 @@ def instruction_sets():
     return list(INSTRUCTIONS) if vectors else ["generic"]
 
 
+def no_unique_symbols(compiler):
+    """GCC's flag against symbols that objcopy can't make local; clang makes none, nor knows it."""
+    flags = ["-fno-gnu-unique"]
+    command = [*compiler, *flags, "-E", "-x", "c++", os.devnull]
+    return flags if subprocess.run(command, capture_output=True).returncode == 0 else []
+
+
 def cuda_home(nvcc="nvcc"):
     """The toolkit's folder: $CUDA_HOME, or nvcc's own, or the usual one."""
     found = shutil.which(nvcc)
@@ -112,15 +119,17 @@ def core_steps(
     nvcc="nvcc",
 ):
     """The steps of all object files of the core, which may be linked in any order."""
-    command = [*(compiler or cxx()), *FLAGS, *(SANITIZE if sanitize else [])]
+    compiler = compiler or cxx()
+    command = [*compiler, *FLAGS, *(SANITIZE if sanitize else [])]
     engine = CORE / "cpu" / "engine.cc"
+    local = no_unique_symbols(compiler)
     steps = []
     for source in sorted([*CORE.glob("*.cc"), *CORE.glob("cpu/*.cc")]):
         if source != engine:
             steps.append(Step(source, source.stem, command))
     for name in instruction_sets():
         entry = f"kpac_engine_{name}"
-        flags = [f"-DKPAC_ISA={name}", f"-DKPAC_ENGINE={entry}", *INSTRUCTIONS[name]]
+        flags = [f"-DKPAC_ISA={name}", f"-DKPAC_ENGINE={entry}", *INSTRUCTIONS[name], *local]
         steps.append(Step(engine, f"engine_{name}", [*command, *flags], entry))
     for source in sorted(CORE.glob("cuda/*.cu")):
         if emulate:

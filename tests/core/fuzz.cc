@@ -51,11 +51,11 @@ std::string compare_all(const Problem& p, const Data& data, const Results& resul
     expected["result"] = reference::windowed_sum(p.sizes, inputs);
     g = reference::windowed_sum_gradient(p.sizes, inputs, data.upstream.data());
   } else {
-    const reference::AdaptingKernel kernel = reference::adapting_kernel(p.sizes, inputs);
-    expected["result"] = kernel.adapting;
-    expected["output_mask"] = reference::output_mask(kernel);
+    const reference::AdaptingKernel adapting = reference::adapting_kernel(p.sizes, inputs);
+    expected["result"] = adapting.adapting;
+    expected["output_mask"] = reference::output_mask(adapting);
     const reference::Numbers upstream(data.upstream.begin(), data.upstream.end());
-    reference::adapting_kernel_gradient(p.sizes, inputs, kernel, upstream, &g);
+    reference::adapting_kernel_gradient(p.sizes, inputs, adapting, upstream, &g);
   }
   const reference::Numbers* gradients[INPUTS] = {
       &g.x,     &g.adapting_kernel, &g.guide,  &g.center, nullptr,

@@ -87,6 +87,14 @@ def test_every_element_by_finite_differences(drivers, instructions):
     check(process, instructions=instructions)
 
 
+@pytest.mark.skipif(shutil.which("nm") is None, reason="there is no nm")
+@pytest.mark.parametrize("instructions", build.core.instruction_sets())
+def test_an_instruction_set_shows_nothing_but_its_entry_point(drivers, instructions):
+    command = ["nm", "--extern-only", "--defined-only", drivers / f"engine_{instructions}.o"]
+    symbols = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[-1] for line in symbols.splitlines()] == [f"kpac_engine_{instructions}"]
+
+
 def functions_of(program):
     """{address: (name, instructions, addresses of its callers)}."""
     command = ["objdump", "-d", "--no-show-raw-insn", program]

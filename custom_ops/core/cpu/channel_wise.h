@@ -125,8 +125,8 @@ class ChannelWiseAdaptingKernel : public Job {
   ChannelWiseAdaptingKernel(const kpac_call& call, void* workspace,
                             const kpac_parallel_for& parallel_for)
       : Job(call, workspace, parallel_for, Counted<T>(call.sizes, call.inputs).any()),
-        kernel_(s, in),
-        scratches_(make_scratches<ChannelWiseScratch<T>>(kernel_.channels)) {}
+        channel_wise_(s, in),
+        scratches_(make_scratches<ChannelWiseScratch<T>>(channel_wise_.channels)) {}
 
   void run() const {
     run_tiles<kLanes<Wide<T>>>(strips(), 1, [&](const Tile& tile, int32_t worker, int64_t) {
@@ -136,10 +136,10 @@ class ChannelWiseAdaptingKernel : public Job {
 
  private:
   void compute(const Tile& tile, const ChannelWiseScratch<T>& scratch) const {
-    const int64_t channels = kernel_.channels, taps = window_taps(s), size = taps * channels;
+    const int64_t channels = channel_wise_.channels, taps = window_taps(s), size = taps * channels;
     T* const adapting = static_cast<T*>(out.adapting_kernel);
     for_each_output(s, tile, size, adapting, [&](int64_t at, T* window) {
-      kernel_.compute_window(tile, at, scratch);
+      channel_wise_.compute_window(tile, at, scratch);
       if (tile.taps() < taps) std::fill(window, window + size, narrow<T>(0));
       for_each_tap(s, tile, [&](int64_t tap, int64_t window_tap) {
         for (int64_t c = 0; c < channels; ++c) {
@@ -153,7 +153,7 @@ class ChannelWiseAdaptingKernel : public Job {
     });
   }
 
-  const ChannelWise<T> kernel_;
+  const ChannelWise<T> channel_wise_;
   const std::vector<ChannelWiseScratch<T>> scratches_;
 };
 
@@ -163,10 +163,10 @@ class ChannelWiseAdaptingKernelGradient : public Job {
   ChannelWiseAdaptingKernelGradient(const kpac_call& call, void* workspace,
                                     const kpac_parallel_for& parallel_for)
       : Job(call, workspace, parallel_for, Counted<T>(call.sizes, call.inputs).any()),
-        kernel_(s, in),
+        channel_wise_(s, in),
         groups_(std::min(strips(), kMostGroups)),
-        gradients_(*this, groups_, kernel_.channels),
-        scratches_(make_scratches<ChannelWiseScratch<T>>(kernel_.channels)) {}
+        gradients_(*this, groups_, channel_wise_.channels),
+        scratches_(make_scratches<ChannelWiseScratch<T>>(channel_wise_.channels)) {}
 
   void run() const {
     gradients_.clear();
@@ -178,10 +178,10 @@ class ChannelWiseAdaptingKernelGradient : public Job {
 
  private:
   void pass_back(const Tile& tile, const ChannelWiseScratch<T>& scratch, double* sums) const {
-    const int64_t channels = kernel_.channels, size = window_taps(s) * channels;
+    const int64_t channels = channel_wise_.channels, size = window_taps(s) * channels;
     const T* const upstream = static_cast<const T*>(in.upstream);
     for_each_output(s, tile, size, upstream, [&](int64_t at, const T* window) {
-      const int64_t center = kernel_.compute_window(tile, at, scratch);
+      const int64_t center = channel_wise_.compute_window(tile, at, scratch);
       for (int64_t c = 0; c < channels; ++c) {
         Wide<T> common = 0;
         for_each_tap(s, tile, [&](int64_t tap, int64_t window_tap) {
@@ -189,12 +189,12 @@ class ChannelWiseAdaptingKernelGradient : public Job {
           gradient = widen(window[window_tap * channels + c]);
           if (s.normalize) common += gradient * scratch.adapting[tap * channels + c];
         });
-        kernel_.pass_back(scratch, tile.taps(), center, c, common, gradients_, sums);
+        channel_wise_.pass_back(scratch, tile.taps(), center, c, common, gradients_, sums);
       }
     });
   }
 
-  const ChannelWise<T> kernel_;
+  const ChannelWise<T> channel_wise_;
   const int64_t groups_;
   const GuideGradients<T> gradients_;
   const std::vector<ChannelWiseScratch<T>> scratches_;

@@ -53,6 +53,7 @@ class BasePacConv2D(BasePacLayer):
             smoothing=smoothing,
             normalize_kernel=normalize_kernel,
             guide_filters=guide_filters,
+            channel_wise=False,
             **kwargs,
         )
         checks.positive_integer("filters", filters)

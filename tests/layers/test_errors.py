@@ -375,3 +375,8 @@ def test_a_layer_refuses_other_channels_than_it_was_built_for(dtype):
 def test_the_number_of_channels_has_to_be_known():
     with refused("channels", "(None, 7, 9, None)"):
         PacConv2D(3, 3)(keras.Input((7, 9, None)))
+
+
+def test_only_pooling_has_a_kernel_for_every_channel():
+    with pytest.raises(TypeError, match="channel_wise"):
+        PacConv2D(3, 3, channel_wise=True)

@@ -54,7 +54,7 @@ class Step(NamedTuple):
         compile_to = [*self.command, *options, "-c", self.source, "-o"]
         if self.entry is None:
             return [[*compile_to, target]]
-        linker, objcopy = os.environ.get("LD", "ld"), os.environ.get("OBJCOPY", "objcopy")
+        linker, objcopy = binutils()
         whole = f"{target}.whole"
         return [
             [*compile_to, whole],
@@ -67,6 +67,11 @@ class Step(NamedTuple):
 def cxx():
     """The C++ compiler's command: the environment variable CXX, else g++."""
     return shlex.split(os.environ.get("CXX", "g++"))
+
+
+def binutils():
+    """The linker and objcopy: the environment variables LD and OBJCOPY, else their usual names."""
+    return os.environ.get("LD", "ld"), os.environ.get("OBJCOPY", "objcopy")
 
 
 def instruction_sets():
@@ -129,8 +134,9 @@ def core_steps(
             steps.append(Step(source, source.stem, command))
     for name in instruction_sets():
         entry = f"kpac_engine_{name}"
+        alone = entry if len(instruction_sets()) > 1 else None  # else there is nothing to mix up
         flags = [f"-DKPAC_ISA={name}", f"-DKPAC_ENGINE={entry}", *INSTRUCTIONS[name], *local]
-        steps.append(Step(engine, f"engine_{name}", [*command, *flags], entry))
+        steps.append(Step(engine, f"engine_{name}", [*command, *flags], alone))
     for source in sorted(CORE.glob("cuda/*.cu")):
         if emulate:
             include = ["-isystem", str(cuda_home(nvcc) / "include")]
@@ -165,7 +171,9 @@ def build(output, jobs=None, **options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m custom_ops.build.core", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--output", default="libkeras_pac_core.so")
     parser.add_argument("--cuda", action="store_true")
     parser.add_argument("--architectures", nargs="+", default=["80", "90"])

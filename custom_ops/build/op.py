@@ -2,7 +2,7 @@
 
 Environment variables:
 
-- `CXX`: the C++ compiler, `g++` by default.
+- `CXX`: the C++ compiler, `g++` by default; `LD` and `OBJCOPY`: of binutils.
 - `KERAS_PAC_CUDA=1`: also build the CUDA kernels; needs `nvcc`.
 - `KERAS_PAC_CUDA_ARCHITECTURES`: for these, "80;90" by default.
 - `KERAS_PAC_BUILD_JOBS`: how many files to compile at a time, 2 by default.
@@ -45,6 +45,9 @@ def build(folder, objects):
     compiler = core.cxx()
     if shutil.which(compiler[0]) is None:
         raise BuildError(f"there is no C++ compiler {compiler[0]!r}; CXX names another")
+    for variable, tool in zip(("LD", "OBJCOPY"), core.binutils()):
+        if shutil.which(tool) is None:
+            raise BuildError(f"there is no {tool!r}; {variable} names another")
     nvcc = _nvcc()
     version = _tensorflow_version()
     library, info = (
@@ -201,7 +204,9 @@ def _output(command):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Build the compiled op into the package.")
+    parser = argparse.ArgumentParser(
+        prog="python -m custom_ops.build", description="Build the compiled op into the package."
+    )
     parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "keras_pac" / "_compiled")
     parser.add_argument("--objects", type=pathlib.Path, default=ROOT / "build" / "op")
     parser.add_argument(

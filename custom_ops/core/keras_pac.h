@@ -47,6 +47,11 @@ extern "C" {
 #endif
 
 typedef enum { KPAC_FLOAT16, KPAC_BFLOAT16, KPAC_FLOAT32, KPAC_FLOAT64 } kpac_type;
+// A new type needs, besides its formula above: its name in tf/ops.cc and tf/call.cc; its parameters
+// in check.cc; k and its derivative in cpu/guide_tile.h (to_similarity, to_distance_gradient),
+// cpu/channel_wise.h and cuda/adapting.cuh (Features, DistanceGradient); and for the tests
+// harness/reference.py, harness/sizes.py and tests/core/reference.h. In Python it needs KERNEL_TYPES
+// and KernelForm (ops/_implementations/kernel_form.py) and the rules of ops/checks.py.
 typedef enum { KPAC_GAUSSIAN, KPAC_INVERSE } kpac_kernel_type;
 typedef enum { KPAC_POOLING, KPAC_SHARED, KPAC_FULL } kpac_filter_type;
 

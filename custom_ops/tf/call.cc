@@ -152,7 +152,13 @@ absl::Status PacOpBase::ReadAttributes(OpKernelConstruction* construction) {
   }
   std::string kernel_type;
   TF_RETURN_IF_ERROR(construction->GetAttr("kernel_type", &kernel_type));
-  s.kernel_type = kernel_type == "gaussian" ? KPAC_GAUSSIAN : KPAC_INVERSE;
+  if (kernel_type == "gaussian") {
+    s.kernel_type = KPAC_GAUSSIAN;
+  } else if (kernel_type == "inverse") {
+    s.kernel_type = KPAC_INVERSE;
+  } else {
+    return Invalid("kernel_type is not known here. Received: ", kernel_type);
+  }
   tensorflow::DataType type, scalar_type;
   TF_RETURN_IF_ERROR(construction->GetAttr("T", &type));
   TF_RETURN_IF_ERROR(construction->GetAttr("U", &scalar_type));

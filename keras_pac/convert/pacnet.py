@@ -53,12 +53,12 @@ def load_pacnet_weights(model, path):
         lines = "\n  ".join(problems)
         raise ValueError(f"{path} does not fit the {type(model).__name__}:\n  {lines}")
     for name, layer in _layers(model).items():
-        kernel = weights[f"{name}.weight"].transpose(2, 3, 1, 0)
+        filter = weights[f"{name}.weight"].transpose(2, 3, 1, 0)
         if name.startswith("up_convts"):
-            kernel = kernel[::-1, ::-1]
+            filter = filter[::-1, ::-1]
         # Some backends refuse reversed axes, other byte orders or read-only arrays.
         layer.set_weights(
-            [np.array(value, "float64", order="C") for value in (kernel, weights[f"{name}.bias"])]
+            [np.array(value, "float64", order="C") for value in (filter, weights[f"{name}.bias"])]
         )
 
 

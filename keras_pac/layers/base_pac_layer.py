@@ -1,7 +1,5 @@
 """What all pixel-adaptive layers share: the guide and its adapting kernel."""
 
-import math
-
 import keras
 from keras import ops
 
@@ -248,10 +246,9 @@ class BasePacLayer(keras.layers.Layer):
                     "A given `adapting_kernel` already contains the mask: give the mask to "
                     "`keras_pac.ops.adapting_kernel`. Received: adapting_kernel and valid_mask"
                 )
-            expected = (batch, *self._output_size(size), math.prod(self.kernel_size))
-            expected = (*expected, channels) if self.channel_wise else expected
-            checks.check_float("adapting_kernel", getattr(adapting_kernel, "dtype", "list"))
-            checks.adapting_kernel(adapting_kernel.shape, expected, self.data_format)
+            sizes = self._output_size(size), self.kernel_size
+            channels = channels if self.channel_wise else None
+            checks.adapting_kernel(adapting_kernel, batch, *sizes, self.data_format, channels)
         if valid_mask is not None:
             checks.valid_mask(valid_mask, (batch, *size), self.data_format)
         return tensors[0], tensors[1] if given["guide"] else None

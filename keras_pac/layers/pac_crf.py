@@ -1,7 +1,5 @@
 """Conditional random fields whose mean-field inference is made of pixel-adaptive convolutions."""
 
-import math
-
 import keras
 from keras import ops
 
@@ -124,29 +122,29 @@ class PacCRF(keras.layers.Layer):
         unary = image_last(unary, self.data_format)
         if adapting_kernels is None:
             features = [image_last(f, self.data_format) for f in features]
-            kernels = self._adapting_kernels(features)
+            all_adapting = self._adapting_kernels(features)
         else:
-            kernels = iter([adapting_last(k, self.data_format) for k in adapting_kernels])
-            kernels = [next(kernels) if k.takes_features else None for k in self.kernels]
+            given = iter([adapting_last(each, self.data_format) for each in adapting_kernels])
+            all_adapting = [next(given) if k.takes_features else None for k in self.kernels]
         log_q = unary
         for i in range(self.steps):
             step = self._steps[i if self._loose else 0]
             if i == 0 or self._loose:
                 weighted_unary = step.w_u * unary
-            log_q = step(log_q, weighted_unary, kernels)
+            log_q = step(log_q, weighted_unary, all_adapting)
         if self.output_kind != "logits":
             function = ops.softmax if self.output_kind == "softmax" else ops.log_softmax
             log_q = function(log_q, axis=-1)
         return image_to(log_q, self.data_format)
 
     def _adapting_kernels(self, features):
-        """K of every kernel, None where it takes no features; equal ones are computed once."""
+        """K for every pairwise kernel, None where it takes no features; equal ones are shared."""
         shared = len(features) == 1
         features = iter(features * len(self.kernels) if shared else features)
-        known, kernels = {}, []
+        known, all_adapting = {}, []
         for kernel in self.kernels:
             if not kernel.takes_features:
-                kernels.append(None)
+                all_adapting.append(None)
                 continue
             guide = next(features)
             key = (id(guide), kernel.kernel_size, kernel.dilation_rate, kernel.blur)
@@ -158,8 +156,8 @@ class PacCRF(keras.layers.Layer):
                     dilation_rate=kernel.dilation_rate,
                     data_format="channels_last",
                 )
-            kernels.append(known[key])
-        return kernels
+            all_adapting.append(known[key])
+        return all_adapting
 
     def compute_output_shape(self, input_shape):
         return shape_to(self._check_shapes(input_shape)[0], self.data_format)
@@ -204,10 +202,9 @@ class PacCRF(keras.layers.Layer):
                 f"{len(features)} tensors of features"
             )
         for kernel, given in zip(takers, adapting_kernels):
-            checks.check_float("adapting_kernel", getattr(given, "dtype", "list"))
             cells = [None if s is None else count_cells(s, kernel.blur) for s in shapes[0][1:3]]
-            expected = (shapes[0][0], *cells, math.prod(kernel.kernel_size))
-            checks.adapting_kernel(given.shape, expected, self.data_format)
+            sizes = cells, kernel.kernel_size
+            checks.adapting_kernel(given, shapes[0][0], *sizes, self.data_format)
         return unary, features
 
     def _check_shapes(self, input_shape):

@@ -182,6 +182,6 @@ def _copy_weights(vgg, model):
     }
     for name, old_name in {**names, "fc6": "fc1", "fc7": "fc2"}.items():
         layer = model.get_layer(name)
-        kernel, bias = vgg.get_layer(old_name).get_weights()
+        filter, bias = vgg.get_layer(old_name).get_weights()
         # The dense layers read the pixels row by row, each with its channels.
-        layer.set_weights([kernel.reshape(layer.kernel.shape), bias])
+        layer.set_weights([filter.reshape(layer.kernel.shape), bias])

@@ -168,28 +168,29 @@ def same_size(name, shape, expected, reference):
         )
 
 
-def adapting_kernel(shape, expected, data_format):
-    """`expected` is (B, OH, OW, T) or (B, OH, OW, T, C), with None where it is not known."""
+def adapting_kernel(value, batch, size, kernel_size, data_format, channels=None):
+    """A given K: (B, OH, OW, T), or (B, OH, OW, T, C) with `channels`; None where not known."""
+    check_float("adapting_kernel", getattr(value, "dtype", "list"))
+    expected = (batch, *_plain(size), math.prod(kernel_size))
+    expected = expected if channels is None else (*expected, channels)
     if data_format == "channels_first":
         expected = (expected[0], *expected[3:], *expected[1:3])
-    if len(shape) != len(expected) or not all(map(_may_equal, shape, expected)):
+    if len(value.shape) != len(expected) or not all(map(_may_equal, value.shape, expected)):
         raise ValueError(
             "`adapting_kernel` must have one value for every output pixel and tap: shape "
-            f"{_plain(expected)}. Received: shape {tuple(shape)}"
+            f"{expected}. Received: shape {tuple(value.shape)}"
         )
 
 
-def given_adapting_kernel(value, x, window, data_format, channels=None):
+def adapting_tensor(value, x, window, data_format, channels=None):
     """A given K as a (B, OH, OW, T, 1 or C) tensor; `channels` allows one a channel."""
     value = float_tensor("adapting_kernel", value)
     output_size(window.output_size, window.input_size)
-    expected = (x.shape[0], *_plain(window.output_size), math.prod(window.kernel_size))
-    rank = len(value.shape)
-    if channels is not None and rank == 5:
-        expected = (*expected, channels)
-    adapting_kernel(value.shape, expected, data_format)
+    channels = channels if len(value.shape) == 5 else None
+    sizes = window.output_size, window.kernel_size
+    adapting_kernel(value, x.shape[0], *sizes, data_format, channels)
     value = adapting_last(value, data_format)
-    return value if rank == 5 else value[..., None]
+    return value[..., None] if channels is None else value
 
 
 def guide_of_transposed(size, strides, smallest):

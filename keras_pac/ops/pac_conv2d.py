@@ -66,6 +66,6 @@ def pac_conv2d(
         checks.padding(padding),
         checks.pair("dilation_rate", dilation_rate),
     )
-    adapting = checks.given_adapting_kernel(adapting_kernel, x, window, data_format)
+    adapting = checks.adapting_tensor(adapting_kernel, x, window, data_format)
     bias = checks.bias(bias, x.shape[-1] if shared else filter.shape[3])
     return image_to(current().windowed_sum(x, adapting, filter, window, bias), data_format)

@@ -76,7 +76,7 @@ def pac_conv2d_transpose(
         checks.output_padding(output_padding, strides),
         checks.pair("dilation_rate", dilation_rate),
     )
-    adapting = checks.given_adapting_kernel(adapting_kernel, x, window, data_format)
+    adapting = checks.adapting_tensor(adapting_kernel, x, window, data_format)
     bias = checks.bias(bias, x.shape[-1] if shared else filter.shape[2])
     y = current().windowed_sum(x, adapting, mirrored(filter), window, bias)
     return image_to(y, data_format)

@@ -62,5 +62,5 @@ def pac_pool2d(
         checks.padding(padding),
         checks.pair("dilation_rate", dilation_rate),
     )
-    adapting = checks.given_adapting_kernel(adapting_kernel, x, window, data_format, x.shape[-1])
+    adapting = checks.adapting_tensor(adapting_kernel, x, window, data_format, x.shape[-1])
     return image_to(current().windowed_sum(x, adapting, None, window), data_format)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pac import ops
+from keras_pac import PacConv2D, ops
 from tests.support.cases import OPERATIONS, make_case
 from tests.support.differentiate import ops_with_gradients
 from tests.support.oracle import oracle_gradients, run_oracle
@@ -59,3 +59,12 @@ def test_small_distances_are_not_lost_in_float16(implementation):
     rounded = np.asarray(tf.cast(tf.constant(guide, "float16"), "float64"))
     expected = ops.adapting_kernel(rounded, 3, **options)
     assert_close(adapting, expected, "float16")
+
+
+def test_a_guide_of_a_narrower_type_costs_no_precision(implementation, rng):
+    """K is computed in float32, whatever the guide is stored in."""
+    x = tf.constant(rng.normal(size=(1, 6, 5, 3)), "float32")
+    guide = tf.constant(rng.normal(size=(1, 6, 5, 2)), "float16")
+    layer = PacConv2D(4, 3, autocast=False)
+    expected = layer([x, tf.cast(guide, "float32")])
+    assert_close(layer([x, guide]), expected, "float32")

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import keras_pac
+from keras_pac.ops._implementations import NAMES
 from tests.support.implementations import IMPLEMENTATIONS
 from tests.support.processes import output_of, run_python
 
@@ -67,9 +68,7 @@ def test_an_unknown_name_is_refused():
 
 def test_one_that_can_not_run_is_refused_with_its_reasons():
     keras_pac.set_implementation("taps")
-    unsupported = [
-        name for name in ("patches", "taps", "compiled") if keras_pac.not_supported_reasons(name)
-    ]
+    unsupported = [name for name in NAMES if keras_pac.not_supported_reasons(name)]
     assert set(unsupported).isdisjoint(IMPLEMENTATIONS)
     for name in unsupported:
         with pytest.raises(ValueError) as error:
@@ -96,7 +95,7 @@ def test_a_wrong_environment_variable_is_named():
 def test_info_names_what_runs(name):
     process = run_python("-m", "keras_pac.info", KERAS_PAC_IMPLEMENTATION=name)
     assert process.returncode == 0, process.stderr
-    for other in ("patches", "taps", "compiled"):
+    for other in NAMES:
         assert other in process.stdout
     chosen = [line for line in process.stdout.splitlines() if line.startswith("in use")]
     assert len(chosen) == 1

@@ -1,10 +1,7 @@
 """The implementations that run here."""
 
 import keras_pac
+from keras_pac.ops._implementations import NAMES
 
 # "compiled" only where it is built.
-IMPLEMENTATIONS = [
-    name
-    for name in ("patches", "taps", "compiled")
-    if name != "compiled" or not keras_pac.not_supported_reasons(name)
-]
+IMPLEMENTATIONS = [name for name in NAMES if not keras_pac.not_supported_reasons(name)]

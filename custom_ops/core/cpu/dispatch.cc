@@ -23,8 +23,10 @@ const Instructions& instructions() {
         {"avx512", kpac_engine_avx512,
          __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-             __builtin_cpu_supports("fma")},
-        {"avx2", kpac_engine_avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+             __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")},
+        {"avx2", kpac_engine_avx2,
+         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("f16c")},
 #endif
         generic,
     };

@@ -19,8 +19,10 @@ Their arguments, all channels last:
 
     y is (B, OH, OW, Cout) in the type of x; output_mask is (B, OH, OW, 1), or None without a mask.
 
-A new implementation is a module with these functions, a name in `NAMES`, a line in `current`, and
-its reasons in `not_supported_reasons`.
+K has the type of the guide, or a wider one.
+
+A new implementation is a module with these functions (or, in `keras.ops`, with the two that
+`Portable` needs), a line in `_LOADERS`, and its reasons in `not_supported_reasons`.
 """
 
 import contextlib
@@ -32,7 +34,24 @@ import keras
 from keras_pac.ops._implementations import library, taps
 from keras_pac.ops._implementations.portable import Portable
 
-NAMES = ("patches", "taps", "compiled")
+
+def _compiled():
+    from keras_pac.ops._implementations import compiled, tracing  # need TensorFlow
+
+    return compiled if tracing.op_fits_here() else Portable(taps)
+
+
+def _patches():
+    from keras_pac.ops._implementations import patches  # needs TensorFlow
+
+    return Portable(patches)
+
+
+# What keeps the contract for each name, in the order in which "auto" prefers them. On every case
+# of the benchmark suite "compiled" was faster than "taps", and "taps" faster than "patches", with
+# and without gradients; so it was with memory (the table in README.md).
+_LOADERS = {"compiled": _compiled, "taps": lambda: Portable(taps), "patches": _patches}
+NAMES = tuple(_LOADERS)
 
 
 def not_supported_reasons(name):
@@ -128,29 +147,19 @@ def get_implementation():
     """
     if _choice() != "auto":
         return _choice()
-    # On every case of the benchmark suite "compiled" was faster than "taps", and "taps" faster
-    # than "patches", with and without gradients; so it was with memory (the table in README.md).
-    if not_supported_reasons("compiled"):
-        if keras.backend.backend() == "tensorflow":
-            library.warn_if_refused()
-        return "taps"
-    # Without CUDA code the op would take every image from the GPU to the CPU and back.
-    return "compiled" if library.has_cuda() or not _has_gpu() else "taps"
+    if keras.backend.backend() == "tensorflow":
+        library.warn_if_refused()
+    return next(name for name in NAMES if not not_supported_reasons(name) and _pays(name))
 
 
 def current():
     """The implementation for a call made here; an operation asks for it once, at its start."""
-    name = get_implementation()
-    if name == "compiled":
-        from keras_pac.ops._implementations import compiled, tracing  # need TensorFlow
+    return _LOADERS[get_implementation()]()
 
-        if tracing.op_fits_here():
-            return compiled
-    if name == "patches":
-        from keras_pac.ops._implementations import patches  # needs TensorFlow
 
-        return Portable(patches)
-    return Portable(taps)
+def _pays(name):
+    """Without CUDA code the op would take every image from the GPU to the CPU and back."""
+    return name != "compiled" or library.has_cuda() or not _has_gpu()
 
 
 def avoids_xla():

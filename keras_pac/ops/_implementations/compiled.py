@@ -1,5 +1,6 @@
 """The compiled TensorFlow op: whole windows in one call."""
 
+import keras
 import tensorflow as tf
 
 from keras_pac.ops._implementations import library
@@ -43,6 +44,7 @@ def guided_windowed_sum(x, guide, filter, window, form, bias=None, valid_mask=No
 
     Where one pass can do it, K is computed in the cache and not stored.
     """
+    guide = tf.cast(guide, keras.backend.result_type(guide.dtype, x.dtype))
     needs_whole_windows = form.normalize or form.channel_wise or valid_mask is not None
     if needs_whole_windows or guide.dtype != x.dtype:
         adapting, output_mask = adapting_kernel(guide, window, form, valid_mask)

@@ -1,7 +1,7 @@
 """The form of an adapting kernel, and the value that it gives to a distance of features.
 
-A new form gets its name in `KERNEL_TYPES`, its formula in `KernelForm.similarity`, and in the
-compiled core what `custom_ops/core/keras_pac.h` says under "Adapting kernel".
+A new form gets its name in `KERNEL_TYPES` and its formula in `KernelForm.similarity`; what the
+compiled core needs, `custom_ops/core/keras_pac.h` lists at `kpac_kernel_type`.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 KERNEL_TYPES = ("gaussian", "inverse")
-# Keeps the slope of the inverse kernel finite where two features are equal.
+# Keeps the slope of the inverse kernel finite where two features are equal; KPAC_INVERSE_EPSILON.
 INVERSE_EPSILON = 1e-4
 
 

@@ -21,9 +21,9 @@ def start_as_interpolation(network):
     across an edge of the guide both get smaller, as the adapting kernel does.
     """
     for layer in [*network.branch_t, *network.branch_g, *network.branch_f[:-1]]:
-        _set_kernel(layer, IDENTITY)
+        _set_filter(layer, IDENTITY)
     for layer in network.up_convts:
-        _set_kernel(layer, BILINEAR, transposed=True)
+        _set_filter(layer, BILINEAR, transposed=True)
 
     first, last, guide = network.branch_t[0], network.branch_f[-1], network.branch_g[-1]
     first.kernel.assign(first.kernel * _signs(first.filters))
@@ -35,13 +35,13 @@ def start_as_interpolation(network):
     guide.kernel.assign(GUIDE_SCALE * guide.kernel)
 
 
-def _set_kernel(layer, window, transposed=False):
+def _set_filter(layer, window, transposed=False):
     """Every output channel starts as one input channel seen through the window."""
-    kernel = RANDOM_SHARE * keras.ops.convert_to_numpy(layer.kernel)
-    by_output = np.moveaxis(kernel, 2, 3) if transposed else kernel
+    filter = RANDOM_SHARE * keras.ops.convert_to_numpy(layer.kernel)
+    by_output = np.moveaxis(filter, 2, 3) if transposed else filter
     for output in range(by_output.shape[3]):
         by_output[:, :, output % by_output.shape[2], output] += window
-    layer.kernel.assign(kernel)
+    layer.kernel.assign(filter)
 
 
 def _signs(channels):

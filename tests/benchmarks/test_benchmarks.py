@@ -41,7 +41,7 @@ def test_what_can_run_is_measured():
     from benchmarks import run
 
     chosen = run.parse_arguments([], [SMALL]).implementations
-    assert chosen[:2] == ["patches", "taps"]
+    assert {"patches", "taps"} <= set(chosen)
     assert ("compiled" in chosen) == (not keras_pac.not_supported_reasons("compiled"))
 
 

@@ -26,3 +26,6 @@ def same_start():
     """Start every test with the same initial weights and the default policy."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
+    yield
+    # A fixture of the next module may be made before the next test starts.
+    keras.config.set_dtype_policy("float32")

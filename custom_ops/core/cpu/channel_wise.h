@@ -50,8 +50,9 @@ struct ChannelWise {
   }
   A similarity(A d, int64_t c) const {
     if (guide.gaussian) return std::exp(static_cast<A>(-0.5) * d * d);
-    return guide.alpha[c] + std::pow(d * d + kInverseEpsilon<A>, guide.exponent[c] / 2);
+    return inverse(c).similarity(d * d);
   }
+  InverseKernel<A> inverse(int64_t c) const { return {guide.alpha[c], guide.exponent[c]}; }
 
   // Fills all but the gradient of `scratch` for one output; returns the offset of its centre.
   int64_t compute_window(const Tile& tile, int64_t at, Scratch scratch) const {
@@ -104,15 +105,9 @@ struct ChannelWise {
       const A dk =
           divisor == 0 ? A{0} : scratch.met[tap] * (scratch.gradient[tap] - common) / divisor;
       const A d = difference(neighbor, center, c);
-      A weight = 0;
-      if (guide.gaussian) {
-        weight = -similarity(d, c) * dk;
-      } else {
-        const A base = d * d + kInverseEpsilon<A>, exponent = guide.exponent[c];
-        weight = exponent * std::pow(base, exponent / 2 - 1) * dk;
-        exponent_sums[c] += dk;
-        exponent_sums[channels + c] += dk * std::log(base) / 2 * std::pow(base, exponent / 2);
-      }
+      const A weight = guide.gaussian ? -similarity(d, c) * dk
+                                      : inverse(c).distance_gradient(d * d, dk, &exponent_sums[c],
+                                                                     &exponent_sums[channels + c]);
       if (neighbor >= 0 && to_guide != nullptr) to_guide[neighbor + c] += weight * d;
       if (center >= 0 && to_center != nullptr) to_center[center + c] -= weight * d;
     }

@@ -207,6 +207,22 @@ void squared_distances(const Guide<T>& guide, const Tile& tile,
   }
 }
 
+// The inverse kernel, of a squared distance s.
+template <typename A>
+struct InverseKernel {
+  A alpha, exponent;
+
+  A similarity(A s) const { return alpha + std::pow(s + kInverseEpsilon<A>, exponent / 2); }
+
+  // Twice the gradient by s, from that by k; adds those by alpha and exponent to their sums.
+  A distance_gradient(A s, A gradient, double* alpha_sum, double* exponent_sum) const {
+    const A base = s + kInverseEpsilon<A>, power = std::pow(base, exponent / 2);
+    *alpha_sum += gradient;
+    *exponent_sum += gradient * std::log(base) / 2 * power;
+    return exponent * std::pow(base, exponent / 2 - 1) * gradient;
+  }
+};
+
 // Turns squared distances into k. Not for channel-wise kernels, as the functions below.
 template <typename T>
 void to_similarity(const Guide<T>& guide, int64_t count, Wide<T>* values) {
@@ -217,10 +233,8 @@ void to_similarity(const Guide<T>& guide, int64_t count, Wide<T>* values) {
     }
     return;
   }
-  const A alpha = *guide.alpha, exponent = *guide.exponent;
-  for (int64_t i = 0; i < count; ++i) {
-    values[i] = alpha + std::pow(values[i] + kInverseEpsilon<A>, exponent / 2);
-  }
+  const InverseKernel<A> inverse = {*guide.alpha, *guide.exponent};
+  for (int64_t i = 0; i < count; ++i) values[i] = inverse.similarity(values[i]);
 }
 
 template <typename T>
@@ -242,12 +256,10 @@ void to_distance_gradient(const Guide<T>& guide, int64_t count, const Wide<T>* v
     }
     return;
   }
-  const A exponent = *guide.exponent;
+  const InverseKernel<A> inverse = {*guide.alpha, *guide.exponent};
   for (int64_t i = 0; i < count; ++i) {
-    const A base = values[i] + kInverseEpsilon<A>, power = std::pow(base, exponent / 2);
-    exponent_sums[0] += gradient[i];
-    exponent_sums[1] += gradient[i] * std::log(base) / 2 * power;
-    gradient[i] *= exponent * std::pow(base, exponent / 2 - 1);
+    gradient[i] =
+        inverse.distance_gradient(values[i], gradient[i], &exponent_sums[0], &exponent_sums[1]);
   }
 }
 

@@ -30,6 +30,16 @@ struct Sum {
     int64_t pair = i * taps(s) + t;
     return s.channel_wise ? adapting[pair * s.input_channels + c] : adapting[pair];
   }
+  // (W_t u_i)[c], or w_t u_i[c]
+  KPAC_HD W passed_back(int64_t i, int64_t t, int64_t c) const {
+    if (!full()) return weight(t) * widen(upstream[i * s.output_channels + c]);
+    W sum = 0;
+    for (int64_t o = 0; o < s.output_channels; ++o) {
+      sum += widen(filter[(t * s.input_channels + c) * s.output_channels + o]) *
+             widen(upstream[i * s.output_channels + o]);
+    }
+    return sum;
+  }
   KPAC_HD bool computes_adapting() const {
     return adapting.given == nullptr && adapting.stored == nullptr;
   }
@@ -155,16 +165,7 @@ struct SimpleInputGradient {
     for (int64_t t = 0; t < taps(s); ++t) {
       int64_t i = output_meeting_input(s, j, tap_at(t, s));
       if (i < 0) continue;
-      W product = 0;
-      if (sum.full()) {
-        for (int64_t o = 0; o < s.output_channels; ++o) {
-          product += widen(sum.filter[(t * s.input_channels + c) * s.output_channels + o]) *
-                     widen(sum.upstream[i * s.output_channels + o]);
-        }
-      } else {
-        product = sum.weight(t) * widen(sum.upstream[i * s.output_channels + c]);
-      }
-      total += sum.known(i, t, c) * product;
+      total += sum.known(i, t, c) * sum.passed_back(i, t, c);
     }
     out[index] = narrow<T>(total);
   }
@@ -186,16 +187,7 @@ struct SimpleAdaptingGradient {
     int64_t j = input_met(s, pixel_at(i, s.output_size), tap_at(t, s));
     W total = 0;
     for (int64_t c = first; j >= 0 && c < last; ++c) {
-      W product = 0;
-      if (sum.full()) {
-        for (int64_t o = 0; o < s.output_channels; ++o) {
-          product += widen(sum.filter[(t * s.input_channels + c) * s.output_channels + o]) *
-                     widen(sum.upstream[i * s.output_channels + o]);
-        }
-      } else {
-        product = sum.weight(t) * widen(sum.upstream[i * s.output_channels + c]);
-      }
-      total += widen(sum.x[j * s.input_channels + c]) * product;
+      total += widen(sum.x[j * s.input_channels + c]) * sum.passed_back(i, t, c);
     }
     out[index] = narrow<Out>(total);
   }

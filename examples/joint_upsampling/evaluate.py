@@ -26,7 +26,8 @@ def evaluate(args):
     methods = make_methods(args)
     errors = {name: {} for name in methods}
     metric = low_res = None
-    for number, example in enumerate(data.open_dataset(args, data.split_or_default(args))):
+    examples = data.open_dataset(args, data.split_or_default(args))
+    for number, example in enumerate(data.arrays(examples)):
         channels = example["target"].shape[2]
         metric = args.metric or default_metric(channels)
         low_res = data.low_res_or_default(args.low_res, channels)
@@ -44,8 +45,6 @@ def evaluate(args):
             save_comparison(path, example["image"], nearest, truth, results)
         print(f"\r{number + 1} images", end="", flush=True)
     print()
-    if metric is None:
-        raise UserError(f"The split {data.split_or_default(args)} has no examples")
     report = make_report(args, metric, low_res, errors)
     print_table(report)
     if args.json:
@@ -74,14 +73,15 @@ def error(metric, result, truth, border):
     return METRICS[metric](result[inside], truth[inside])
 
 
-def mean_error(network, examples, factor, low_res, border):
+def mean_error(network, examples, args):
     """The mean error over the examples, in the unit of the target."""
     errors = []
-    for example in examples:
+    for example in data.arrays(examples):
         channels = example["target"].shape[2]
-        guide, low = low_res_example(example, factor, data.low_res_or_default(low_res, channels))
+        low_res = data.low_res_or_default(args.low_res, channels)
+        guide, low = low_res_example(example, args.factor, low_res)
         result = crop_back(upsample(network, low, guide), example["target"])
-        errors.append(error(default_metric(channels), result, example["target"], border))
+        errors.append(error(default_metric(channels), result, example["target"], args.border))
     return float(np.mean(errors))
 
 

@@ -23,7 +23,7 @@ def evaluate(args):
     count = classes[args.weights[0]]
     confusions = {path: np.zeros((count, count), np.int64) for path in networks}
     images = 0
-    for example in data.open_dataset(args, args.split, count):
+    for example in data.arrays(data.open_dataset(args, args.split), count):
         predictions = {
             path: predict_labels(network, example["image"]) for path, network in networks.items()
         }

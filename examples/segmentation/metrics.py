@@ -1,8 +1,51 @@
-"""How good a segmentation is, from one confusion matrix over all images."""
+"""How good a segmentation is; ignored pixels don't count."""
 
+import keras
 import numpy as np
+from keras import ops
 
 from examples.files import IGNORED_LABEL
+
+
+@keras.saving.register_keras_serializable("keras_pac_examples")
+class PixelLoss(keras.losses.Loss):
+    """The mean cross-entropy over the pixels of a batch that count; 0 where there are none."""
+
+    def call(self, y_true, y_pred):
+        counted = ops.not_equal(y_true, IGNORED_LABEL)
+        labels = ops.cast(ops.where(counted, y_true, 0), "int32")
+        losses = ops.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
+        counted = ops.cast(counted, losses.dtype)
+        return ops.sum(counted * losses) / ops.maximum(ops.sum(counted), 1)
+
+
+@keras.saving.register_keras_serializable("keras_pac_examples")
+class MeanIoU(keras.metrics.Metric):
+    """The mean IoU that `scores` returns, for logits.
+
+    `keras.metrics.MeanIoU` also counts classes that only the predictions have.
+    """
+
+    def __init__(self, classes, name="mean_iou", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.classes = classes
+        self.confusion = self.add_weight(shape=(classes, classes), initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        truth = ops.one_hot(ops.cast(y_true, "int32"), self.classes)  # zeros where it is ignored
+        best = ops.equal(y_pred, ops.max(y_pred, axis=-1, keepdims=True))
+        pairs = (ops.reshape(ops.cast(x, self.dtype), (-1, self.classes)) for x in (truth, best))
+        self.confusion.assign_add(ops.tensordot(*pairs, axes=(0, 0)))
+
+    def result(self):
+        right = ops.diag(self.confusion)
+        truth, predicted = ops.sum(self.confusion, axis=1), ops.sum(self.confusion, axis=0)
+        iou = right / ops.maximum(truth + predicted - right, 1)
+        occurs = ops.cast(truth > 0, self.dtype)
+        return ops.sum(occurs * iou) / ops.maximum(ops.sum(occurs), 1)
+
+    def get_config(self):
+        return {**super().get_config(), "classes": self.classes}
 
 
 def confusion_matrix(truth, prediction, classes):

@@ -143,10 +143,9 @@ def pairwise_kernels(text):
 
 
 def add_crf(network, args):
-    """The network with the CRF of `args` behind it, and the trainable variables of the CRF."""
-    before = {id(variable) for variable in network.trainable_variables}
+    """The network with the CRF of `args` behind it."""
     with explained("--crf: ", ValueError):
-        whole = models.with_pac_crf(
+        return models.with_pac_crf(
             network,
             pairwise_kernels(args.crf),
             color_scale=_one_or_each(args.color_scale),
@@ -154,7 +153,6 @@ def add_crf(network, args):
             steps=args.mean_field_steps,
             loose=args.loose,
         )
-    return whole, [v for v in whole.trainable_variables if id(v) not in before]
 
 
 def _one_or_each(scales):

@@ -1,17 +1,14 @@
-"""Trains a segmentation network; a run that is stopped and resumed takes the same steps."""
+"""Trains a segmentation network with Keras's `fit`."""
 
-import dataclasses
 import functools
 import zlib
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
-from examples.files import IGNORED_LABEL
 from examples.segmentation import data
 from examples.segmentation.evaluate import measure
-from examples.segmentation.metrics import scores
+from examples.segmentation.metrics import MeanIoU, PixelLoss, scores
 from examples.segmentation.networks import (
     add_crf,
     check_output_size,
@@ -20,80 +17,98 @@ from examples.segmentation.networks import (
     make_network,
     swap,
 )
-from examples.training.errors import UserError, full_disk_explained
-from examples.training.loop import check_validation, is_validated, run_steps, steps_left
+from examples.training.errors import UserError
+from examples.training.fit import check_validation, fit, steps_left
 from examples.training.run_folder import RunFolder
-
-COLUMNS = ("epoch", "learning_rate", "loss", "mean_iou")
-
-
-@dataclasses.dataclass
-class Stage:
-    """Some steps that train some of the variables, with a learning rate that falls to zero."""
-
-    last_step: int
-    whole: bool  # whether the whole network is trained, or the CRF alone
-    variables: list
-    optimizer: keras.optimizers.Optimizer
 
 
 def train(args):
     """Run or resume the training that `args` describe; returns the path of the trained network."""
     check_validation(args)
-    folder = RunFolder(args.out, COLUMNS, args.resume)
+    folder = RunFolder(args.out, args.resume)
     keras.utils.set_random_seed(args.seed)
-    network, crf_variables = build_network(args)
+    network, front = build_network(args)
     classes = count_classes(network)
-    images = data.read_images(
-        data.open_dataset(args, args.split, classes), in_file=args.cache == "file"
-    )
-    if args.validation is not None:  # a wrong split must fail now and not at the end
-        data.check_split(data.open_dataset(args, args.validation, classes), args.validation)
-    sampler = data.Sampler(images, args.crop, args.flips, args.seed)
-    stages = make_stages(args, network, crf_variables)
-    optimizer_variables = [v for stage in stages for v in stage.optimizer.variables]
-    variables = [*network.variables, *optimizer_variables]
-    settings = run_settings(args, images)
-    done, last = folder.restore(variables, settings), stages[-1].last_step
-
-    def report(optimizer, step, loss):
-        """A row in each log, then the network as it is and the checkpoint."""
-        mean_iou = None
-        if is_validated(args, step, last):
-            examples = data.open_dataset(args, args.validation, classes)
-            mean_iou = scores(measure(network, examples))["mean_iou"]
-        folder.log(
-            step,
-            epoch=step * args.batch_size / len(images),
-            learning_rate=float(optimizer.learning_rate),
-            loss=loss,
-            mean_iou=mean_iou,
-        )
-        folder.save(step, settings, variables, network)
-
+    examples = data.prepared(data.open_dataset(args, args.split), args, classes)
+    validation = args.validation and data.open_dataset(args, args.validation)
+    if validation:
+        data.check_validation(validation, args.validation, classes)
+    settings = run_settings(args, examples)
+    folder.check_settings(settings)
+    alone, last = args.crf_steps_alone, args.crf_steps_alone + args.steps
     print(
         f"{network.name}, {network.count_params():,} weights, {classes} classes, "
-        f"{len(images)} images, {steps_left(done, last)}"
+        f"{examples.count} images, {steps_left(folder.step, last)}"
     )
-    if done < last:
-        with full_disk_explained(
-            f"The last checkpoint in {args.out} is whole: make room and go on with --resume."
-        ):
-            folder.prepare(done)
-            for stage in stages:
-                batches = data.batches(sampler, args.batch_size, done, stage.last_step)
-                step = make_step(network, stage, batches.element_spec)
-                run_steps(
-                    *(step, batches, done, stage.last_step, last, args.save_every),
-                    functools.partial(report, stage.optimizer),
-                    advice="Try a smaller --learning-rate",
-                )
-                done = max(done, stage.last_step)
+
+    def mean_iou():
+        return scores(measure(network, data.arrays(validation, classes)))["mean_iou"]
+
+    fit_more = functools.partial(
+        fit,
+        batches=lambda step: data.batches(examples, args, step),
+        folder=folder,
+        args=args,
+        settings=settings,
+        validate=validation and mean_iou,
+        advice="Try a smaller --learning-rate",
+    )
+    if folder.step < alone:
+        trained = front.trainable_variables
+        set_trainable(trained, False)
+        with_crf = CrfAlone(network)
+        compile_network(with_crf, args, classes, args.crf_learning_rate, alone)
+        fit_more(with_crf, last=alone)
+        set_trainable(trained, True)
+    compile_network(network, args, classes, args.learning_rate, args.steps)
+    fit_more(network, first=alone, last=last)
     return folder.network
 
 
+class CrfAlone(keras.Model):
+    """A network with a CRF, to train the CRF alone: the rest does what it does in inference.
+
+    To freeze its variables is not enough: in training, `fit` would still drop units out.
+    """
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def call(self, images):
+        return self.network(images, training=False)
+
+    def save(self, path):
+        self.network.save(path)
+
+
+def set_trainable(variables, trainable):
+    for variable in variables:
+        variable.trainable = trainable
+
+
+def compile_network(network, args, classes, learning_rate, steps):
+    network.compile(
+        optimizer=make_optimizer(args, learning_rate, steps),
+        loss=PixelLoss(),
+        metrics=[MeanIoU(classes)],
+        jit_compile="auto" if args.crop else False,  # XLA compiles anew for every size of images
+    )
+
+
+def make_optimizer(args, learning_rate, steps):
+    schedules = keras.optimizers.schedules
+    if args.schedule == "poly":
+        rate = schedules.PolynomialDecay(learning_rate, steps, end_learning_rate=0.0, power=0.9)
+    else:
+        rate = schedules.CosineDecay(learning_rate, steps)
+    if args.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=0.9)
+    return keras.optimizers.Adam(rate)
+
+
 def build_network(args):
-    """The network that `args` ask for and the variables of its new CRF."""
+    """The network that `args` ask for, and what is in front of its new CRF (None without one)."""
     if args.weights and args.network != "FCN8s":
         raise UserError("--weights is for --network FCN8s")
     if args.start:
@@ -113,40 +128,15 @@ def build_network(args):
             raise UserError(f"--{option.replace('_', '-')} needs --crf")
     if args.swap:
         network = swap(network, args.swap, args.guide, args.guide_scale)
-    crf_variables = []
+    front = None
     if args.crf is not None:
-        network, crf_variables = add_crf(network, args)
+        front, network = network, add_crf(network, args)
     check_output_size(network)
-    return network, crf_variables
+    return network, front
 
 
-def make_stages(args, network, crf_variables):
-    """First the CRF alone, if asked for, then all together."""
-    alone, together = args.crf_steps_alone, args.steps
-    stages = []
-    if alone:
-        optimizer = make_optimizer(args, args.crf_learning_rate, alone)
-        stages.append(Stage(alone, False, crf_variables, optimizer))
-    optimizer = make_optimizer(args, args.learning_rate, together)
-    stages.append(Stage(alone + together, True, network.trainable_variables, optimizer))
-    for stage in stages:
-        stage.optimizer.build(stage.variables)
-    return stages
-
-
-def make_optimizer(args, learning_rate, steps):
-    schedules = keras.optimizers.schedules
-    if args.schedule == "poly":
-        rate = schedules.PolynomialDecay(learning_rate, steps, end_learning_rate=0.0, power=0.9)
-    else:
-        rate = schedules.CosineDecay(learning_rate, steps)
-    if args.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=0.9)
-    return keras.optimizers.Adam(rate)
-
-
-def run_settings(args, images):
-    """All that decides what the run computes; a checkpoint of other settings is refused."""
+def run_settings(args, examples):
+    """Everything that decides what the run computes; a checkpoint fits no other."""
     names = (
         "network padding weights classes swap guide guide_scale crf color_scale position_scale "
         "mean_field_steps loose crf_steps_alone steps crf_learning_rate learning_rate schedule "
@@ -156,34 +146,6 @@ def run_settings(args, images):
     return {
         **{name: getattr(args, name) for name in names},
         "checksum of --start": start,
-        "images": len(images),
-        "checksum of the images": images.checksum,
+        "images": examples.count,
+        "data set": examples.fingerprint,
     }
-
-
-def pixel_loss(logits, labels):
-    """Mean cross-entropy over the pixels that are not ignored; 0 where there are none."""
-    counted = labels != IGNORED_LABEL
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        tf.where(counted, tf.cast(labels, tf.int32), 0), tf.cast(logits, tf.float32)
-    )
-    counted = tf.cast(counted, tf.float32)
-    return tf.math.divide_no_nan(tf.reduce_sum(counted * losses), tf.reduce_sum(counted))
-
-
-def make_step(network, stage, batch_spec):
-    """One step of a stage: takes a batch, returns its loss."""
-
-    @tf.function(input_signature=[batch_spec])
-    def step(batch):
-        images, labels = batch
-        # In the first stage the network in front of the CRF needs no gradients.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in stage.variables])
-            logits = network(tf.cast(images, tf.float32), training=stage.whole)
-            loss = pixel_loss(logits, labels)
-        gradients = tape.gradient(loss, [variable.value for variable in stage.variables])
-        stage.optimizer.apply(gradients, stage.variables)
-        return loss
-
-    return step

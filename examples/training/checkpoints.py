@@ -1,5 +1,6 @@
 """The checkpoint of a training run: a file that is complete at any moment."""
 
+import contextlib
 import dataclasses
 import json
 import tempfile
@@ -67,11 +68,25 @@ def restore(variables, arrays, path):
 
 def save_network(path, network):
     """Write the .keras file, whole or not at all."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, not_compiled(network):
         temporary = Path(folder) / "network.keras"  # Keras takes only a name, with this suffix
         network.save(temporary)
         with atomic_write(path) as file:
             file.write(temporary.read_bytes())
+
+
+@contextlib.contextmanager
+def not_compiled(network):
+    """Leave the optimizer and the loss out of the file of a compiled network.
+
+    Without them it has a third of the size, and any program can load it, not only the examples.
+    """
+    compiled, optimizer = network.compiled, network.optimizer
+    network.compiled, network.optimizer = False, None
+    try:
+        yield
+    finally:
+        network.compiled, network.optimizer = compiled, optimizer
 
 
 def read_network(path):

@@ -72,7 +72,12 @@ def add_run_options(parser, save_every, measure):
         metavar="N",
         help="steps, a multiple of --save-every (only at the end)",
     )
-    add("--cache", choices=("memory", "file"), default="memory", help="where decoded images are")
+    add(
+        "--cache",
+        choices=("memory", "none"),
+        help="keep decoded images in memory, or read them anew in every epoch (memory where all "
+        "take less than 1 GB)",
+    )
     add(
         "--seed",
         type=natural,

@@ -18,18 +18,18 @@ from tests.support.full_disk import full_on_call
 from tests.support.joint_upsampling_child import open_drawn
 from tests.support.joint_upsampling_program import OPTIONS, run_program, start_child, weights_of
 from tests.support.processes import finish
-from tests.support.run_logs import log_of
+from tests.support.run_logs import log_of, steps_of
 
 
 def test_a_training_writes_its_logs_and_its_network(drawn, tmp_path):
     options = ["--steps", 6, "--save-every", 4, "--validation", "test", "--out", tmp_path / "run"]
     run_program(*OPTIONS, *options)
-    steps = [row[0] for row in log_of(tmp_path / "run")]
-    assert steps == ["step", "4", "6"]
-    assert float(log_of(tmp_path / "run")[-1][-1]) > 0  # the validation
-    events = list((tmp_path / "run" / "tensorboard").iterdir())
+    assert steps_of(tmp_path / "run") == [4, 6]
+    first, last = (float(row["val_measured"]) for row in log_of(tmp_path / "run"))
+    assert np.isnan(first) and last > 0
+    events = list((tmp_path / "run" / "tensorboard" / "train").iterdir())
     records = list(tf.data.TFRecordDataset([str(path) for path in events]))
-    assert len(records) > 2 * 4
+    assert len(records) > 2 * 3
     network = keras.models.load_model(tmp_path / "run" / "network.keras")
     assert network.factor == 4 and network.count_params() == 55509
 
@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(drawn, tmp_path, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(data, "open_dataset", open_drawn)
     run_program(*OPTIONS, "--steps", 3, "--save-every", 1, "--out", tmp_path, "--resume")
-    assert [row[0] for row in log_of(tmp_path)[1:]] == ["1", "2", "3"]
+    assert steps_of(tmp_path) == [1, 2, 3]
 
 
 def test_djif_cannot_start_as_interpolation(drawn, tmp_path):
@@ -131,7 +131,7 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
 def test_mixed_precision(drawn, tmp_path, precision):
     run_program(*OPTIONS, "--steps", 3, "--out", tmp_path, "--precision", precision)
     assert all(weight.dtype == np.float32 for weight in weights_of(tmp_path))
-    assert np.isfinite(float(log_of(tmp_path)[-1][3]))
+    assert np.isfinite(float(log_of(tmp_path)[-1]["loss"]))
 
 
 @pytest.mark.slow

@@ -270,8 +270,9 @@ class BasePacLayer(keras.layers.Layer):
                 f"The inputs must have the {self._channels} channels that the layer was built "
                 f"for. Received: shape {tuple(shapes[0])} (channels last)"
             )
-        checks.output_size(self._output_size(size), size)
-        guide_size = self._output_size(size) if self._transposed else size
+        output_size = self._output_size(size)
+        checks.output_size(output_size, size)
+        guide_size = output_size if self._transposed else size
         if len(shapes) == 1:
             shapes.append((batch, *guide_size, self.guide_filters or channels))
         checks.same_size("guide", shapes[1], (batch, *guide_size, None), "the inputs")

@@ -14,6 +14,26 @@ def constant_guide(batch, size, channels=2):
     return np.broadcast_to(np.linspace(0.5, 1.5, channels), (batch, *size, channels))
 
 
+def assert_same_as_layer(pac, layer, x, rng):
+    """Compare pac(x, kernel, bias) and its gradients with those of Keras's layer."""
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        expected = layer(x)
+    weights = [variable.value for variable in layer.trainable_variables]
+    grad_y = rng.normal(size=expected.shape)
+    expected_gradients = tape.gradient(expected, [x, *weights], output_gradients=grad_y)
+    with tf.GradientTape() as tape:
+        tape.watch([x, *weights])
+        y = pac(x, *weights)
+    assert_close(y, expected, "float64", "y")
+    gradients = tape.gradient(y, [x, *weights], output_gradients=grad_y)
+    for name, actual, wanted in zip(
+        ("x", "kernel", "bias"), gradients, expected_gradients, strict=True
+    ):
+        assert_close(actual, wanted, "float64", f"gradient of {name}")
+
+
 CONVOLUTIONS = [
     # size, kernel_size, strides, dilation_rate, padding
     ((7, 5), 3, 1, 1, "valid"),
@@ -46,24 +66,13 @@ def test_a_constant_guide_gives_conv2d(
         bias_initializer="random_normal",
         dtype="float64",
     )
-    x = tf.constant(rng.normal(size=(2, *size, 2)))
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        expected = layer(x)
-    weights = [variable.value for variable in layer.trainable_variables]
-    grad_y = rng.normal(size=expected.shape)
-    expected_gradients = tape.gradient(expected, [x, *weights], output_gradients=grad_y)
     geometry = {"strides": strides, "padding": padding, "dilation_rate": dilation_rate}
-    with tf.GradientTape() as tape:
-        tape.watch([x, *weights])
+
+    def pac(x, *weights):
         adapting = ops.adapting_kernel(constant_guide(2, size), kernel_size, **geometry)
-        y = ops.pac_conv2d(x, adapting, *weights, **geometry)
-    assert_close(y, expected, "float64", "y")
-    gradients = tape.gradient(y, [x, *weights], output_gradients=grad_y)
-    for name, actual, wanted in zip(
-        ("x", "kernel", "bias"), gradients, expected_gradients, strict=True
-    ):
-        assert_close(actual, wanted, "float64", f"gradient of {name}")
+        return ops.pac_conv2d(x, adapting, *weights, **geometry)
+
+    assert_same_as_layer(pac, layer, rng.normal(size=(2, *size, 2)), rng)
 
 
 def test_a_constant_guide_with_strides_and_dilation_skips_pixels_of_conv2d(implementation, rng):
@@ -121,25 +130,15 @@ def test_a_constant_guide_gives_conv2d_transpose(
         bias_initializer="random_normal",
         dtype="float64",
     )
-    x = tf.constant(rng.normal(size=(2, *size, 2)))
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        expected = layer(x)
-    weights = [variable.value for variable in layer.trainable_variables]
-    grad_y = rng.normal(size=expected.shape)
-    expected_gradients = tape.gradient(expected, [x, *weights], output_gradients=grad_y)
     geometry = {"strides": strides, "padding": padding, "output_padding": output_padding}
-    guide = constant_guide(2, expected.shape[1:3])
-    with tf.GradientTape() as tape:
-        tape.watch([x, *weights])
+    guide_size = layer.compute_output_shape((2, *size, 2))[1:3]
+
+    def pac(x, *weights):
+        guide = constant_guide(2, guide_size)
         adapting = ops.adapting_kernel(guide, kernel_size, transposed=True, **geometry)
-        y = ops.pac_conv2d_transpose(x, adapting, *weights, **geometry)
-    assert_close(y, expected, "float64", "y")
-    gradients = tape.gradient(y, [x, *weights], output_gradients=grad_y)
-    for name, actual, wanted in zip(
-        ("x", "kernel", "bias"), gradients, expected_gradients, strict=True
-    ):
-        assert_close(actual, wanted, "float64", f"gradient of {name}")
+        return ops.pac_conv2d_transpose(x, adapting, *weights, **geometry)
+
+    assert_same_as_layer(pac, layer, rng.normal(size=(2, *size, 2)), rng)
 
 
 def test_a_constant_guide_with_dilation_gives_conv2d_of_stuffed_zeros(implementation, rng):

@@ -145,8 +145,9 @@ def get_implementation():
     >>> keras_pac.get_implementation() in ("taps", "compiled")
     True
     """
-    if _choice() != "auto":
-        return _choice()
+    choice = _choice()
+    if choice != "auto":
+        return choice
     if keras.backend.backend() == "tensorflow":
         library.warn_if_refused()
     return next(name for name in NAMES if not not_supported_reasons(name) and _pays(name))
@@ -158,7 +159,10 @@ def current():
 
 
 def _pays(name):
-    """Without CUDA code the op would take every image from the GPU to the CPU and back."""
+    """Whether "auto" may choose it, where it can run.
+
+    The op without CUDA code would take every image from the GPU to the CPU and back.
+    """
     return name != "compiled" or library.has_cuda() or not _has_gpu()
 
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from examples.datasets.image_folder_labels import ImageFolderLabels, labels_config
-from examples.datasets.image_folder_pairs import ImageFolderPairs, pairs_config
+from examples.datasets.image_folders import (
+    ImageFolderLabels,
+    ImageFolderPairs,
+    labels_config,
+    pairs_config,
+)
 from examples.datasets.mpi_sintel import MpiSintel
 from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
 from examples.datasets.pac_scenes import PacScenes
@@ -20,21 +24,31 @@ FOLDERS = {
     "image_folder_labels": (ImageFolderLabels, labels_config),
     "image_folder_pairs": (ImageFolderPairs, pairs_config),
 }
-BUILDERS = {
+RELEASES = {
     "mpi_sintel": MpiSintel,
     "nyu_depth_v2_labeled": NyuDepthV2Labeled,
     "scenes": PacScenes,
     "voc2012_segmentation": Voc2012Segmentation,
 }
-NAMES = tuple(sorted(FOLDERS | BUILDERS))
+NAMES = tuple(sorted(FOLDERS | RELEASES))
 
 
 def load(name, split, data_dir, manual_dir=None, **config):
-    """Return a data set, prepared in `data_dir` the first time.
+    """Return a split of a data set as a `tf.data.Dataset`; its order is the same every time.
+
+    Args:
+        split: a split of the data set or a part of one, as tfds writes it: `"train[:80%]"`.
+        name, data_dir, manual_dir, **config: see `prepare`.
+    """
+    builder = prepare(name, data_dir, manual_dir, **config)
+    return builder.as_dataset(split=split, shuffle_files=False)
+
+
+def prepare(name, data_dir, manual_dir=None, **config):
+    """Return the builder of a data set, which is prepared in `data_dir` the first time.
 
     Args:
         name: one of `NAMES`.
-        split: a split of that data set or a part of one, as tfds writes it: `"train[:80%]"`.
         data_dir: the folder for what is prepared (and downloaded, under `downloads`).
         manual_dir: a folder with the files of the data set, instead of a download. For
             `image_folder_pairs` and `image_folder_labels` the folder of the pairs.
@@ -43,10 +57,10 @@ def load(name, split, data_dir, manual_dir=None, **config):
             those of `labels_config`; nothing for the others.
 
     Returns:
-        A `tf.data.Dataset` of dictionaries; its order is the same every time.
+        A `tfds.core.DatasetBuilder`; its `info.full_name` differs where the files of a folder do.
 
     Raises:
-        ValueError: if there is no such data set, split or config, or if a file is damaged.
+        ValueError: if there is no such data set or config, or if a file is damaged.
         FileNotFoundError: if `manual_dir` lacks what the data set needs.
     """
     builder, still_needed = _builder(name, data_dir, manual_dir, dict(config))
@@ -59,7 +73,7 @@ def load(name, split, data_dir, manual_dir=None, **config):
         builder, _ = _builder(name, data_dir, manual_dir, config)
         if not builder.data_path.exists():
             raise
-    return builder.as_dataset(split=split, shuffle_files=False)
+    return builder
 
 
 def _builder(name, data_dir, manual_dir, config):
@@ -80,7 +94,7 @@ def _builder(name, data_dir, manual_dir, config):
             )
         builder = MpiSintel(data_dir=data_dir, config=render_pass)
     else:
-        builder = BUILDERS[name](data_dir=data_dir)
+        builder = RELEASES[name](data_dir=data_dir)
     if config:
         raise ValueError(f"{name} knows no argument {sorted(config)}")
     names = getattr(builder, "MANUAL_NAMES", ())

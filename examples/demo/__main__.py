@@ -11,19 +11,24 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from examples.datasets import load
 from examples.demo.motorcycle import load_motorcycle
-from examples.demo.training_data import training_batches, whole_scenes
-from examples.upsampling.initial_weights import start_as_interpolation
-from examples.upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
-from examples.upsampling.methods import interpolate, network_inputs, upsample
-from examples.upsampling.metrics import rmse
-from examples.upsampling.pictures import save_comparison
+from examples.joint_upsampling import data
+from examples.joint_upsampling.__main__ import make_parser
+from examples.joint_upsampling.initial_weights import start_as_interpolation
+from examples.joint_upsampling.low_resolution import (
+    fill_unknown,
+    offset_and_scale,
+    sample_centers,
+)
+from examples.joint_upsampling.methods import interpolate, network_inputs, upsample
+from examples.joint_upsampling.metrics import rmse
+from examples.joint_upsampling.pictures import save_comparison
 from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite
 
 FACTOR = 4
 SEED = 1
 EPOCHS, STEPS, BATCH_SIZE = 8, 600, 4
+CROP = 64  # small crops give more steps, and so a better network, in the same time
 OUTPUTS = Path("outputs/demo")
 CLOSE_UP = np.s_[80:240, 300:560]  # handlebar, lamp and the shelf behind them
 
@@ -31,10 +36,14 @@ CLOSE_UP = np.s_[80:240, 300:560]  # handlebar, lamp and the shelf behind them
 def main():
     keras.utils.set_random_seed(SEED)
     OUTPUTS.mkdir(parents=True, exist_ok=True)
-    folder = OUTPUTS.parent / "datasets"
-    training, validation = (load("scenes", split, folder) for split in ("train", "validation"))
-    network = train(training, validation)
-    joint_bilateral = tune_joint_bilateral(validation)
+    # The data of the program in examples/joint_upsampling, with its options.
+    options = f"train --data scenes --out {OUTPUTS} --factor {FACTOR} --crop {CROP} --seed {SEED}"
+    options += f" --batch-size {BATCH_SIZE} --color-jitter"
+    args = make_parser().parse_args(options.split())
+    training, validation = (data.open_dataset(args, split) for split in ("train", "validation"))
+    scenes = data.whole_images(validation, args).cache()
+    network = train(data.batches(training, args), scenes.batch(BATCH_SIZE))
+    joint_bilateral = tune_joint_bilateral(scenes)
 
     guide, truth = load_motorcycle(FACTOR)
     low = sample_centers(fill_unknown(truth), FACTOR)
@@ -48,7 +57,7 @@ def main():
     export_and_check(network, low, guide)
 
 
-def train(training, validation):
+def train(batches, scenes):
     network = PacJointUpsampleLite(FACTOR)
     start_as_interpolation(network)
     learning_rate = keras.optimizers.schedules.CosineDecay(
@@ -61,21 +70,21 @@ def train(training, validation):
         metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
     )
     network.fit(
-        training_batches(training, FACTOR, BATCH_SIZE, SEED),
-        validation_data=whole_scenes(validation, FACTOR, BATCH_SIZE),
+        batches,
+        validation_data=scenes,
         epochs=EPOCHS,
         steps_per_epoch=STEPS,
+        shuffle=False,  # the batches have their order
     )
     return network
 
 
 def tune_joint_bilateral(scenes):
     """The filter with the smallest error on drawn scenes; the photograph is for measuring only."""
-    inputs, truths = next(whole_scenes(scenes, FACTOR, batch_size=8).as_numpy_iterator())
+    inputs, truths = next(scenes.batch(8).as_numpy_iterator())
 
     def mean_error(model):
-        results = np.asarray(model(inputs))
-        return np.mean([rmse(result, truth) for result, truth in zip(results, truths)])
+        return np.mean([rmse(*pair) for pair in zip(np.asarray(model(inputs)), truths)])
 
     # With a larger colour scale, some pixels are so unlike all neighbours that every K rounds to 0.
     kernel_sizes, scales_space, scales_color = (9, 13), (0.3, 0.45, 0.6), (3.0, 6.0, 12.0)

@@ -17,6 +17,7 @@ The defaults of train are the protocol of the paper (Su et al., CVPR 2019): Adam
 1e-4, a tenth after 3500 and after 4500 of 5000 epochs, batches of one crop of 256 pixels, flips,
 mean squared error. `<command> --help` lists every option.
 """
+NETWORKS = ("PacJointUpsample", "PacJointUpsampleLite", "DJIF")
 
 
 def make_parser():
@@ -29,25 +30,15 @@ def make_parser():
 
 
 def add_data_options(parser, split):
-    add = command_line.add_data_options(
-        parser,
-        data="name in examples.datasets, or `folder`",
-        manual_dir="folder with files that were downloaded by hand",
-    )
+    data = "name in examples.datasets, or `folder`"
+    add = command_line.add_data_options(parser, data, "folder with files downloaded by hand")
     add("--split", help=f"split of the data set, or a part: train[:80%%] (default: {split})")
     parser.set_defaults(default_split=split)
     add("--images", metavar="DIR", help="folder of images, for --data folder")
-    add(
-        "--targets",
-        metavar="DIR",
-        help="folder of depth (.png, .npy) or flow (.flo) files of the same names",
-    )
+    add("--targets", metavar="DIR", help="folder of depth (.png, .npy) or .flo files, same names")
     add("--unknown", type=float, help="number that stands for unknown pixels in a folder's files")
     add("--target-scale", type=float, help="factor on the numbers in a folder's files (default: 1)")
     add("--render-pass", help="clean, final or albedo, for mpi_sintel (default: clean)")
-
-
-def add_problem_options(parser):
     add = parser.add_argument
     add("--factor", type=int, choices=(4, 8, 16), default=4, help="of the upsampling")
     add(
@@ -60,10 +51,8 @@ def add_problem_options(parser):
 
 def add_train_options(parser):
     add_data_options(parser, "train")
-    add_problem_options(parser)
     add = parser.add_argument
-    networks = ("PacJointUpsample", "PacJointUpsampleLite", "DJIF")
-    add("--network", choices=networks, default="PacJointUpsample", help="what to train")
+    add("--network", choices=NETWORKS, default=NETWORKS[0], help="what to train")
     add(
         "--initial-weights",
         default="random",
@@ -73,16 +62,12 @@ def add_train_options(parser):
     )
     add = parser.add_argument_group("schedule").add_argument
     add("--epochs", type=positive, default=5000, metavar="N", help="how often every image is seen")
-    add("--steps", type=positive, help="number of batches, instead of --epochs")
+    add("--steps", type=positive, metavar="N", help="number of batches, instead of --epochs")
     add("--batch-size", type=positive, default=1, metavar="N", help="of all devices together")
     add("--crop", type=positive, default=256, metavar="N", help="height and width of random crops")
     add("--learning-rate", type=positive_number, default=1e-4, help="of Adam, at its largest")
-    add(
-        "--schedule",
-        choices=("steps", "cosine"),
-        default="steps",
-        help="steps: a tenth after 70%% and 90%% of the run; cosine: down to zero",
-    )
+    rates = "steps: a tenth after 70%% and 90%% of the run; cosine: down to zero"
+    add("--schedule", choices=("steps", "cosine"), default="steps", help=rates)
     add("--warmup", type=natural, default=100, metavar="N", help="steps of warm-up before cosine")
     add("--loss", choices=("l2", "l1"), default="l2", help="over known pixels")
     add("--clip-norm", type=float, help="limit of the gradient's norm (on each device)")
@@ -93,16 +78,12 @@ def add_train_options(parser):
     precisions = ("float32", "mixed_float16", "mixed_bfloat16")
     add("--precision", choices=precisions, default="float32", help="what the network computes in")
     add("--devices", type=positive, default=1, metavar="N", help="GPUs (or parts of the CPU)")
-    add(
-        "--workers",
-        action="store_true",
-        help="several machines: start this command on each, with TF_CONFIG; --out is shared",
-    )
+    workers = "several machines: start this command on each, with TF_CONFIG; --out is shared"
+    add("--workers", action="store_true", help=workers)
 
 
 def add_evaluate_options(parser):
     add_data_options(parser, "test")
-    add_problem_options(parser)
     add = parser.add_argument
     add("--weights", nargs="*", default=[], metavar="FILE", help="trained networks (.keras)")
     add(
@@ -116,9 +97,8 @@ def add_evaluate_options(parser):
     )
     add("--metric", choices=("rmse", "epe"), help="(epe for flow, rmse for the rest)")
     add("--scale", type=float, default=1.0, help="factor to the unit of the report: 100 = m to cm")
-    command_line.add_report_options(
-        parser, "write the numbers of every image", "write side-by-side pictures"
-    )
+    pictures = "write side-by-side pictures"
+    command_line.add_report_options(parser, "write the numbers of every image", pictures)
     add_tile_option(parser)
 
 
@@ -135,22 +115,14 @@ def add_predict_options(parser):
     add("--depth", required=True, metavar="FILE", help="low-res depth (.png, .npy) or flow (.flo)")
     add("--output", required=True, metavar="FILE", help=".png (16 bit), .npy, or .flo for flow")
     add("--unknown", type=float, help="number that stands for unknown low-res pixels, such as 0")
-    add(
-        "--target-scale",
-        type=float,
-        default=1.0,
-        help="factor on the numbers in a PNG or .npy; a PNG is written in the same unit",
-    )
+    unit = "factor on the numbers in a PNG or .npy; a PNG is written in the same unit"
+    add("--target-scale", type=float, default=1.0, help=unit)
     add_tile_option(parser)
 
 
 def add_tile_option(parser):
-    parser.add_argument(
-        "--tile",
-        type=natural,
-        default=512,
-        help="pixels of the pieces in which large images go through a network; 0: whole",
-    )
+    tile = "pixels of the pieces in which large images go through a network; 0: whole"
+    parser.add_argument("--tile", type=natural, default=512, help=tile)
 
 
 def main(arguments=None):

@@ -1,59 +1,43 @@
 """Makes training batches of a data set; a batch depends on the seed and its step alone."""
 
-import dataclasses
-import math
 import os
-import zlib
 
 import numpy as np
 import tensorflow as tf
 
-from examples.training.data import Order, load_dataset, readable, storage
+from examples.joint_upsampling.low_resolution import fill_unknown, low_resolution
+from examples.training.data import kept, load_examples, numbered, readable, seeds, with_options
 from examples.training.errors import UserError
-from examples.upsampling.colors import GAINS, GAMMAS, SATURATIONS, change_colors
-from examples.upsampling.low_resolution import fill_unknown, low_resolution, offset_and_scale
+
+# Random colours are drawn uniformly from these, so that a network does not learn those of a few
+# scenes.
+SATURATIONS, GAINS, GAMMAS = (0.0, 1.5), (0.8, 1.2), (0.7, 1.4)
 
 
 def open_dataset(args, split):
-    """The examples (dicts of NumPy arrays `image`, `target` and a `name`) that `args` ask for."""
-    name = manual_dir = None
-    pairs = ("images", "targets", "unknown", "target_scale")
-    config = {key: getattr(args, key) for key in pairs if getattr(args, key) is not None}
-    if "target_scale" in config:
-        config["scale"] = config.pop("target_scale")
+    """The `Examples` that `args` ask for, of `image`, `target` and `name`."""
+    name, manual_dir = None, None
+    options = {"images": "images", "targets": "targets", "unknown": "unknown"}
+    options |= {"target_scale": "scale", "render_pass": "render_pass"}
+    given = {option: getattr(args, option) for option in options}
+    config = {options[o]: value for o, value in given.items() if value is not None}
     if args.data == "folder":
         if not (args.images and args.targets):
             raise UserError("--data folder needs --images DIR and --targets DIR")
-        for key in ("images", "targets"):
-            config[key] = os.path.abspath(config[key])
-        name = "image_folder_pairs"
-        manual_dir = os.path.commonpath([config["images"], config["targets"]])
-    if args.render_pass:
-        config["render_pass"] = args.render_pass
-    dataset = load_dataset(args, split, config, name, manual_dir)
-    return checked(dataset.as_numpy_iterator())
+        folders = [os.path.abspath(folder) for folder in (args.images, args.targets)]
+        config["images"], config["targets"] = folders
+        name, manual_dir = "image_folder_pairs", os.path.commonpath(folders)
+    return load_examples(args, split, config, name, manual_dir)
 
 
 def split_or_default(args):
-    """`--split`, or its default; the only split of `--data folder` is `train`."""
+    """The split that `args` ask for; the only one of `--data folder` is called `train`."""
     return args.split or ("train" if args.data == "folder" else args.default_split)
 
 
-def checked(examples):
-    """Pass on the examples, with `name` as a str; stop at the first that does not fit."""
-    for example in readable(examples):
-        image, target, name = example["image"], example["target"], example["name"].decode()
-        if image.shape[:2] != target.shape[:2]:
-            raise UserError(
-                f"{name}: the image has {_size(image)} pixels and the target {_size(target)}"
-            )
-        if not np.isfinite(target).all(-1).any():
-            raise UserError(f"{name}: every pixel of the target is unknown")
-        yield {"image": image, "target": target, "name": name}
-
-
-def _size(image):
-    return f"{image.shape[0]}x{image.shape[1]}"
+def channels_of(examples):
+    """The channels of the target."""
+    return examples.dataset.element_spec["target"].shape[2]
 
 
 def low_res_or_default(how, channels):
@@ -61,133 +45,121 @@ def low_res_or_default(how, channels):
     return how or ("bilinear" if channels == 2 else "center")
 
 
-@dataclasses.dataclass
-class Images:
-    """Decoded images, in memory or in a temporary file."""
-
-    names: list
-    guides: list  # uint8
-    targets: list  # float32; unknown pixels have the value of the nearest known one
-    known: list  # bool, or None where every pixel is known
-    checksum: int
-
-    def __len__(self):
-        return len(self.names)
+def arrays(examples):
+    """Every example as NumPy arrays, with `name` as a str; stop at the first that does not fit."""
+    for example in readable(examples.dataset):
+        example["name"] = example["name"].decode()
+        check(**example)
+        yield example
 
 
-def read_images(examples, in_file=False):
-    """All the examples as `Images`."""
-    keep = storage(in_file)
-    images, checksum = Images([], [], [], [], 0), 0
-    for example in examples:
-        target = example["target"]
-        known = np.isfinite(target).all(-1)
-        for array in (example["image"], target):
-            checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
-        images.names.append(example["name"])
-        images.guides.append(keep(example["image"]))
-        images.targets.append(keep(fill_unknown(target)))
-        images.known.append(None if known.all() else keep(known))
-    if not images.names:
-        raise UserError("The data set has no examples")
-    images.checksum = checksum
-    return images
+def check(image, target, name):
+    """Raise a UserError unless image and target have the same size and a pixel is known."""
+    if image.shape[:2] != target.shape[:2]:
+        sizes = (f"{array.shape[0]}x{array.shape[1]}" for array in (image, target))
+        raise UserError("{}: the image has {} pixels and the target {}".format(name, *sizes))
+    if not np.isfinite(target).all(-1).any():
+        raise UserError(f"{name}: every pixel of the target is unknown")
 
 
-class Sampler:
-    """Random crops: example i of the run is a function of the seed and i alone."""
+def batches(examples, args, first_step=0):
+    """The batches of a run after `first_step`, endless: ((low-res target, guide), target)."""
+    examples = kept(examples, prepared(examples, args))
+    crops = numbered(examples, args.seed, first_step * args.batch_size).map(
+        lambda number, example: crop(number, example, args), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return with_options(crops.batch(args.batch_size, drop_remainder=True))
 
-    def __init__(self, images, factor, low_res, crop, flips, jitter, seed):
-        if crop % factor:
-            raise UserError(f"The crop must be a multiple of the factor: {crop} of {factor} is not")
-        self.images, self.factor, self.crop = images, factor, crop
-        self.flips, self.jitter = flips, jitter
-        self.channels = images.targets[0].shape[2]
-        self.low_res = low_res_or_default(low_res, self.channels)
-        self.ranges = [self._range(i) for i in range(len(images))]
-        self.order = Order(len(images), seed)
 
-    def _range(self, i):
-        """The smallest and largest low-res value of every channel of image i."""
-        target, name = self.images.targets[i], self.images.names[i]
-        rows, cols = target.shape[:2]
-        if min(rows, cols) < self.crop:
+def prepared(examples, args):
+    """The examples as (image, target without unknown pixels, which were known, range)."""
+    channels = channels_of(examples)
+
+    def prepare(image, target, name):
+        name = name.decode()
+        check(image, target, name)
+        rows, cols = image.shape[:2]
+        if min(rows, cols) < args.crop:
             raise UserError(
-                f"{name} has {rows}x{cols} pixels, less than the crop of {self.crop}: "
-                "choose a smaller --crop"
+                f"{name} has {rows}x{cols} pixels, less than the crop of {args.crop}: choose a "
+                "smaller --crop"
             )
-        if target.shape[2] != self.channels:
-            raise UserError(
-                f"{name} has {target.shape[2]} target channels and {self.images.names[0]} "
-                f"{self.channels}"
+        filled = fill_unknown(target)
+        whole = filled[: rows - rows % args.factor, : cols - cols % args.factor]
+        low = low_resolution(whole, args.factor, low_res_or_default(args.low_res, channels))
+        known = np.isfinite(target).all(-1, keepdims=True)
+        return image, filled, known, np.stack([low.min((0, 1)), low.max((0, 1))])
+
+    def mapped(example):
+        inputs = [example[name] for name in ("image", "target", "name")]
+        types = tf.uint8, tf.float32, tf.bool, tf.float32
+        outputs = tf.numpy_function(prepare, inputs, types, stateful=False)
+        shapes = (None, None, 3), (None, None, channels), (None, None, 1), (2, channels)
+        return tuple(tf.ensure_shape(x, shape) for x, shape in zip(outputs, shapes))
+
+    return examples.dataset.map(mapped, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def crop(number, example, args):
+    """The random crop that is the example `number` of a run."""
+    *arrays, limits = example
+    crop_seed, *flip_seeds, color_seed = seeds(args.seed, number, 4)
+    # With the same seed, all three are cropped at the same place.
+    image, target, known = (
+        tf.image.stateless_random_crop(x, (args.crop, args.crop, x.shape[2]), crop_seed)
+        for x in arrays
+    )
+    if args.flips:
+        for axis, seed in enumerate(flip_seeds):
+            flips = tf.random.stateless_uniform([], seed) < 0.5
+            image, target, known = (
+                tf.where(flips, tf.reverse(x, [axis]), x) for x in (image, target, known)
             )
-        whole = target[: rows - rows % self.factor, : cols - cols % self.factor]
-        low = low_resolution(whole, self.factor, self.low_res)
-        return low.min((0, 1)), low.max((0, 1))
-
-    def __call__(self, index):
-        """((low-res target, guide), target) of the example `index` of the run.
-
-        The low-res range of the whole image scales both targets to [0, 1]. Unknown pixels of the
-        full-size one are NaN.
-        """
-        i, random = self.order(index)
-        rows, cols = self.images.targets[i].shape[:2]
-        top, left = (int(random.integers(n - self.crop + 1)) for n in (rows, cols))
-        region = np.s_[top : top + self.crop, left : left + self.crop]
-        guide = self.images.guides[i][region].astype(np.float32) / 255
-        target = np.array(self.images.targets[i][region])
-        known = self.images.known[i]
-        known = np.ones(target.shape[:2], bool) if known is None else known[region]
-        lowest, highest = (values.copy() for values in self.ranges[i])
-
-        for axis in (0, 1):
-            if self.flips and random.random() < 0.5:
-                guide, target, known = (np.flip(a, axis) for a in (guide, target, known))
-                if self.channels == 2:  # flow (u, v) changes its sign along the mirrored axis
-                    channel = 1 - axis
-                    target = target * np.where(np.arange(2) == channel, -1, 1).astype(np.float32)
-                    lowest[channel], highest[channel] = -highest[channel], -lowest[channel]
-        if self.jitter:
-            saturation, gains = random.uniform(*SATURATIONS), random.uniform(*GAINS, 3)
-            guide = change_colors(guide, saturation, gains, random.uniform(*GAMMAS))
-
-        offset, scale = offset_and_scale(np.array([lowest, highest]))
-        target = ((target - offset) / scale).astype(np.float32)
-        low = low_resolution(target, self.factor, self.low_res)
-        target = np.where(known[..., None], target, np.float32(np.nan))
-        return np.ascontiguousarray(low), np.ascontiguousarray(guide, np.float32), target
+            if target.shape[2] == 2:  # flow (u, v) changes its sign along the mirrored axis
+                sign = tf.where(flips & (tf.range(2) == 1 - axis), -1.0, 1.0)
+                target, limits = target * sign, limits * sign
+    guide = tf.cast(image, tf.float32) / 255
+    if args.color_jitter:
+        guide = change_colors(guide, color_seed)
+    return network_example(guide, target, known, limits, args)
 
 
-def batches(sampler, batch_size, first_step, steps, context):
-    """A `tf.data.Dataset` of this pipeline's share of the batches, from `first_step` on.
+def whole_images(examples, args):
+    """Every image once, as `batches` has them, but uncropped and each by itself.
 
-    `context` is a `tf.distribute.InputContext`. Of the examples of a step, each replica gets an
-    equal share, in the order of the replicas.
+    Where the factor does not divide a size, the last rows and columns are left out.
     """
-    pipelines, pipeline = context.num_input_pipelines, context.input_pipeline_id
-    per_replica = batch_size // context.num_replicas_in_sync
-    share = batch_size // pipelines
-    crop, channels, low = sampler.crop, sampler.channels, sampler.crop // sampler.factor
 
-    def example(number):
-        step, place = number // share, number % share
-        index = step * batch_size + pipeline * share + place
-        arrays = tf.numpy_function(sampler, [index], [tf.float32] * 3, stateful=False)
-        shapes = (low, low, channels), (crop, crop, 3), (crop, crop, channels)
-        for array, shape in zip(arrays, shapes):
-            array.set_shape(shape)
-        return (arrays[0], arrays[1]), arrays[2]
+    def whole(image, target, known, limits):
+        rows, cols = tf.unstack(tf.shape(image)[:2] // args.factor * args.factor)
+        image, target, known = (x[:rows, :cols] for x in (image, target, known))
+        return network_example(tf.cast(image, tf.float32) / 255, target, known, limits, args)
 
-    options = tf.data.Options()
-    options.deterministic = True
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    numbers = tf.data.Dataset.range(first_step * share, steps * share)
-    examples = numbers.map(example, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = examples.batch(per_replica, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
-    return dataset.with_options(options)
+    return prepared(examples, args).map(whole)
 
 
-def steps_of_epochs(epochs, examples, batch_size):
-    """How many batches show every image `epochs` times."""
-    return max(1, math.ceil(epochs * examples / batch_size))
+def network_example(guide, target, known, limits, args):
+    """What a network takes and should return: ((low-res target, guide), target).
+
+    The low-res range of the whole image, `limits`, scales both targets to [0, 1]. Pixels of the
+    full-size one are NaN where they are not `known`.
+    """
+    offset, scale = tf.reduce_min(limits), tf.reduce_max(limits) - tf.reduce_min(limits)
+    # As in `offset_and_scale`, for a flat image.
+    offset, scale = tf.where(scale == 0, offset - 0.5, offset), tf.where(scale == 0, 1.0, scale)
+    target = (target - offset) / scale
+    how = low_res_or_default(args.low_res, target.shape[2])
+    low = low_resolution(target, args.factor, how)
+    return (low, guide), tf.where(known, target, np.float32(np.nan))
+
+
+def change_colors(guide, seed):
+    """Random saturation, brightness of each channel, and contrast of a guide in [0, 1]."""
+    saturation, gains, gamma = (
+        tf.random.stateless_uniform(shape, one, *limits)
+        for shape, one, limits in zip(
+            ([], [3], []), tf.unstack(tf.random.split(seed, 3)), (SATURATIONS, GAINS, GAMMAS)
+        )
+    )
+    grey = tf.reduce_mean(guide, -1, keepdims=True)
+    return tf.clip_by_value((grey + saturation * (guide - grey)) * gains, 0, 1) ** gamma

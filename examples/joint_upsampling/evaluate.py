@@ -3,18 +3,18 @@
 import numpy as np
 
 from examples.joint_upsampling import data
-from examples.joint_upsampling.networks import load_network, tile_size
-from examples.training.errors import UserError, explained
-from examples.training.reports import picture_path, write_report
-from examples.upsampling.low_resolution import (
+from examples.joint_upsampling.low_resolution import (
     crop_back,
     fill_unknown,
     low_resolution,
     pad_to_multiple,
 )
-from examples.upsampling.methods import interpolate, upsample
-from examples.upsampling.metrics import epe, rmse
-from examples.upsampling.pictures import save_comparison
+from examples.joint_upsampling.methods import interpolate, upsample
+from examples.joint_upsampling.metrics import epe, rmse
+from examples.joint_upsampling.networks import load_network, tile_size
+from examples.joint_upsampling.pictures import save_comparison
+from examples.training.errors import UserError, explained
+from examples.training.reports import picture_path, write_report
 from keras_pac.models import JointBilateralUpsample
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -24,46 +24,54 @@ METRICS = {"rmse": rmse, "epe": epe}
 def evaluate(args):
     """Measure, print the table, write the JSON file and the pictures that `args` ask for."""
     methods = make_methods(args)
+    examples = data.open_dataset(args, data.split_or_default(args))
+    metric = args.metric or default_metric(examples)
     errors = {name: {} for name in methods}
-    metric = low_res = None
-    for number, example in enumerate(data.open_dataset(args, data.split_or_default(args))):
-        channels = example["target"].shape[2]
-        metric = args.metric or default_metric(channels)
-        low_res = data.low_res_or_default(args.low_res, channels)
-        guide, low = low_res_example(example, args.factor, low_res)
-        truth = example["target"]
-        results = {name: method(low, guide) for name, method in methods.items()}
-        results = {name: crop_back(result, truth) for name, result in results.items()}
-        if example["name"] in errors[next(iter(methods))]:
-            raise UserError(f"Two examples of the data set have the name {example['name']}")
-        for name, result in results.items():
-            errors[name][example["name"]] = args.scale * error(metric, result, truth, args.border)
-        if args.pictures and number < args.picture_count:
-            nearest = crop_back(interpolate(low, args.factor, "nearest"), truth)
-            path = picture_path(args.pictures, example["name"])
-            save_comparison(path, example["image"], nearest, truth, results)
-        print(f"\r{number + 1} images", end="", flush=True)
+    for number, example in enumerate(data.arrays(examples), start=1):
+        name, truth = example["name"], example["target"]
+        if name in errors["bilinear"]:
+            raise UserError(f"Two examples of the data set have the name {name}")
+        results = {method: apply(methods[method], example, args) for method in methods}
+        for method, result in results.items():
+            errors[method][name] = args.scale * error(metric, result, truth, args.border)
+        if args.pictures and number <= args.picture_count:
+            path = picture_path(args.pictures, name)
+            save_comparison(path, example["image"], results["nearest"], truth, results)
+        print(f"\r{number} images", end="", flush=True)
     print()
-    if metric is None:
-        raise UserError(f"The split {data.split_or_default(args)} has no examples")
-    report = make_report(args, metric, low_res, errors)
+    report = {
+        "data": args.data,
+        "split": data.split_or_default(args),
+        "factor": args.factor,
+        "low_res": data.low_res_or_default(args.low_res, data.channels_of(examples)),
+        "metric": metric,
+        "scale": args.scale,
+        "border": args.border,
+        "methods": {
+            name: {"mean": float(np.mean(list(images.values()))), "images": images}
+            for name, images in errors.items()
+        },
+    }
     print_table(report)
     if args.json:
         write_report(args.json, report)
     return report
 
 
-def low_res_example(example, factor, low_res):
-    """The guide and the low-res target, of a size that the factor divides.
+def apply(method, example, args):
+    """What a method makes of the low-res target of an example, in the size of its target.
 
-    To get there the last row and column are repeated; `crop_back` removes them from results.
+    Where the factor does not divide that size, the last row and column are repeated before.
     """
-    target = pad_to_multiple(fill_unknown(example["target"]), factor)
-    return pad_to_multiple(example["image"], factor), low_resolution(target, factor, low_res)
+    guide = pad_to_multiple(example["image"], args.factor)
+    target = pad_to_multiple(fill_unknown(example["target"]), args.factor)
+    how = data.low_res_or_default(args.low_res, target.shape[2])
+    result = method(low_resolution(target, args.factor, how), guide)
+    return crop_back(result, example["target"])
 
 
-def default_metric(channels):
-    return "epe" if channels == 2 else "rmse"
+def default_metric(examples):
+    return "epe" if data.channels_of(examples) == 2 else "rmse"
 
 
 def error(metric, result, truth, border):
@@ -74,14 +82,17 @@ def error(metric, result, truth, border):
     return METRICS[metric](result[inside], truth[inside])
 
 
-def mean_error(network, examples, factor, low_res, border):
-    """The mean error over the examples, in the unit of the target."""
-    errors = []
-    for example in examples:
-        channels = example["target"].shape[2]
-        guide, low = low_res_example(example, factor, data.low_res_or_default(low_res, channels))
-        result = crop_back(upsample(network, low, guide), example["target"])
-        errors.append(error(default_metric(channels), result, example["target"], border))
+def mean_error(network, examples, args):
+    """The mean error of a network over the examples, in the unit of the target."""
+
+    def method(low, guide):
+        return upsample(network, low, guide)
+
+    metric = default_metric(examples)
+    errors = [
+        error(metric, apply(method, example, args), example["target"], args.border)
+        for example in data.arrays(examples)
+    ]
     return float(np.mean(errors))
 
 
@@ -112,22 +123,6 @@ def make_methods(args):
 def default_bilateral(factor):
     """Kernel size and weights: a window of 2 low-res pixels, a deviation of about half a pixel."""
     return 2 * factor + 1, 1.8 / factor, 6.0
-
-
-def make_report(args, metric, low_res, errors):
-    return {
-        "data": args.data,
-        "split": data.split_or_default(args),
-        "factor": args.factor,
-        "low_res": low_res,
-        "metric": metric,
-        "scale": args.scale,
-        "border": args.border,
-        "methods": {
-            name: {"mean": float(np.mean(list(values.values()))), "images": values}
-            for name, values in errors.items()
-        },
-    }
 
 
 def print_table(report):

@@ -1,8 +1,8 @@
 """The networks that can be trained, and their initial weights."""
 
-from examples.training.checkpoints import read_network
+from examples.joint_upsampling.initial_weights import start_as_interpolation
 from examples.training.errors import UserError
-from examples.upsampling.initial_weights import start_as_interpolation
+from examples.training.networks import read_network
 from keras_pac.models import DJIF, PacJointUpsample, PacJointUpsampleLite
 
 NETWORKS = {network.__name__: network for network in (PacJointUpsample, PacJointUpsampleLite, DJIF)}

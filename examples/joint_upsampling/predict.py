@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from examples import files
+from examples.joint_upsampling.low_resolution import crop_back, fill_unknown, pad_to_multiple
+from examples.joint_upsampling.methods import upsample
 from examples.joint_upsampling.networks import load_network, tile_size
 from examples.training.errors import UserError, explained, full_disk_explained
-from examples.upsampling.low_resolution import crop_back, fill_unknown, pad_to_multiple
-from examples.upsampling.methods import upsample
 
 OUTPUT_SUFFIXES = (".png", ".npy", ".flo")
 

@@ -16,7 +16,8 @@ and with PAC layers in the place of some of its convolutions.
 
 Su et al. (CVPR 2019) start from a trained network, train the CRF alone, then all together:
   train --network small --classes 11 --steps 3000 … --out base
-  train --start base/network.keras --crf 4d --crf-steps-alone 200 --steps 800 … --out crf
+  train --start base/network.keras --crf 4d --crf-alone --learning-rate 1e-2 --steps 200 … --out crf
+  train --start crf/network.keras --steps 800 … --out together
   train --start base/network.keras --swap conv3_2 --guide conv2_2_relu --steps 1000 … --out swapped
 `<command> --help` lists every option.
 """
@@ -32,20 +33,14 @@ def make_parser():
 
 
 def add_data_options(parser, split):
-    add = command_line.add_data_options(
-        parser,
-        data="voc2012_segmentation or image_folder_labels",
-        manual_dir="the folder of images and labels, or of VOC and SBD",
-    )
+    data = "voc2012_segmentation or image_folder_labels"
+    manual_dir = "the folder of images and labels, or of VOC and SBD"
+    add = command_line.add_data_options(parser, data, manual_dir)
     add("--split", default=split, help="split of the data set, or a part: train[:80%%]")
     add("--images", metavar="NAME", help="sub-folder of image_folder_labels (default: images)")
     add("--labels", metavar="NAME", help="sub-folder of image_folder_labels (default: labels)")
-    add(
-        "--ignore",
-        type=natural,
-        metavar="N",
-        help="label in the files of image_folder_labels that does not count, besides 255",
-    )
+    ignore = "label in the files of image_folder_labels that does not count, besides 255"
+    add("--ignore", type=natural, metavar="N", help=ignore)
 
 
 def add_train_options(parser):
@@ -56,12 +51,8 @@ def add_train_options(parser):
     start.add_argument("--start", metavar="FILE", help="a trained network (.keras)")
     add = group.add_argument
     add("--classes", type=positive, metavar="N", help="number of labels of a new network")
-    add(
-        "--padding",
-        choices=("original", "same"),
-        default="original",
-        help="of a new FCN8s: 100 pixels around the image, or as every layer needs",
-    )
+    padding = "of a new FCN8s: 100 pixels around the image, or as every layer needs"
+    add("--padding", choices=("original", "same"), default="original", help=padding)
     add(
         "--weights",
         metavar="{imagenet,FILE}",
@@ -70,12 +61,8 @@ def add_train_options(parser):
     )
     add("--swap", nargs="+", metavar="LAYER", help="convolutions that become PAC layers")
     add("--guide", metavar="LAYER", help="the layer that guides them")
-    add(
-        "--guide-scale",
-        type=float,
-        default=1e-4,
-        help="factor on the guide: as small that the network does at first what it did",
-    )
+    scale = "factor on the guide: as small that the network does at first what it did"
+    add("--guide-scale", type=float, default=1e-4, help=scale)
     add = parser.add_argument_group("CRF").add_argument
     add(
         "--crf",
@@ -92,22 +79,11 @@ def add_train_options(parser):
         help="how different the colours (0 to 255) of like pixels are, at first; one for all "
         "kernels or one for each",
     )
-    add(
-        "--position-scale",
-        type=float,
-        nargs="+",
-        metavar="X",
-        help="how many pixels like pixels are apart, at first (their distance does not count)",
-    )
+    position = "how many pixels like pixels are apart, at first (their distance does not count)"
+    add("--position-scale", type=float, nargs="+", metavar="X", help=position)
     add("--mean-field-steps", type=positive, default=5, metavar="N", help="steps of inference")
     add("--loose", action="store_true", help="weights of its own for every step of inference")
-    add(
-        "--crf-steps-alone",
-        type=natural,
-        default=0,
-        metavar="N",
-        help="steps that train the CRF alone, before --steps that train everything",
-    )
+    add("--crf-alone", action="store_true", help="train the new CRF, not the network before it")
     add = parser.add_argument_group("schedule").add_argument
     add("--steps", type=positive, required=True, metavar="N", help="number of batches")
     add("--batch-size", type=positive, default=4, metavar="N", help="images in a step")
@@ -121,19 +97,9 @@ def add_train_options(parser):
     )
     add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
     add("--optimizer", choices=("adam", "sgd"), default="adam", help="(sgd: momentum 0.9)")
-    add("--learning-rate", type=positive_number, default=1e-3, help="of --steps, at first")
-    add(
-        "--crf-learning-rate",
-        type=positive_number,
-        default=1e-2,
-        help="of --crf-steps-alone, at first",
-    )
-    add(
-        "--schedule",
-        choices=("poly", "cosine"),
-        default="poly",
-        help="how the rate falls to zero in each of the two stages (poly: power 0.9)",
-    )
+    add("--learning-rate", type=positive_number, default=1e-3, help="at first")
+    falls = "how the rate falls to zero (poly: power 0.9)"
+    add("--schedule", choices=("poly", "cosine"), default="poly", help=falls)
     command_line.add_run_options(parser, save_every=100, measure="mean IoU")
 
 
@@ -141,11 +107,9 @@ def add_evaluate_options(parser):
     add_data_options(parser, "val")
     add = parser.add_argument
     add("--weights", nargs="+", required=True, metavar="FILE", help="trained networks (.keras)")
-    command_line.add_report_options(
-        parser,
-        "write all numbers, with the confusion matrices",
-        "write pictures: image, prediction of each, truth",
-    )
+    numbers = "write all numbers, with the confusion matrices"
+    pictures = "write pictures: image, prediction of each, truth"
+    command_line.add_report_options(parser, numbers, pictures)
     add_palette_option(parser)
 
 
@@ -164,9 +128,8 @@ def add_predict_options(parser):
 
 
 def add_palette_option(parser):
-    parser.add_argument(
-        "--palette", choices=("voc", "camvid"), default="voc", help="colours and class names"
-    )
+    palette = "colours and class names"
+    parser.add_argument("--palette", choices=("voc", "camvid"), default="voc", help=palette)
 
 
 def main(arguments=None):

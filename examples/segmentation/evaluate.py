@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from examples.segmentation import data
-from examples.segmentation.metrics import confusion_matrix, scores
+from examples.segmentation.metrics import MeanIoU, scores
 from examples.segmentation.networks import check_output_size, count_classes, load_network
 from examples.segmentation.palettes import PALETTES, class_names
 from examples.segmentation.pictures import save_comparison
@@ -21,42 +21,41 @@ def evaluate(args):
     for network in networks.values():
         check_output_size(network)
     count = classes[args.weights[0]]
-    confusions = {path: np.zeros((count, count), np.int64) for path in networks}
-    images = 0
-    for example in data.open_dataset(args, args.split, count):
-        predictions = {
-            path: predict_labels(network, example["image"]) for path, network in networks.items()
-        }
-        for path, prediction in predictions.items():
-            confusions[path] += confusion_matrix(example["label"], prediction, count)
-        if args.pictures and images < args.picture_count:
+    metrics = {path: MeanIoU(count) for path in networks}
+    for number, example in enumerate(data.arrays(data.open_dataset(args, args.split), count), 1):
+        logits = {path: logits_of(network, example["image"]) for path, network in networks.items()}
+        for path, metric in metrics.items():
+            metric.update_state(example["label"], logits[path])
+        if args.pictures and number <= args.picture_count:
             picture = picture_path(args.pictures, example["name"])
-            panels = predictions.values(), example["label"], PALETTES[args.palette]
-            save_comparison(picture, example["image"], *panels)
-        images += 1
-        print(f"\r{images} images", end="", flush=True)
+            panels = [*map(labels_of, logits.values()), example["label"]]
+            save_comparison(picture, example["image"], panels, PALETTES[args.palette])
+        print(f"\r{number} images", end="", flush=True)
     print()
-    report = make_report(args, confusions, images, count)
+    confusions = {path: ops.convert_to_numpy(metric.total_cm) for path, metric in metrics.items()}
+    report = make_report(args, confusions, number, count)
     print_table(report)
     if args.json:
         write_report(args.json, report)
     return report
 
 
-def predict_labels(network, image):
-    """The most probable label of every pixel of a uint8 RGB image of any size; uint8."""
-    logits = network(image[None].astype(np.float32), training=False)
-    return np.asarray(ops.argmax(logits[0], axis=-1)).astype(np.uint8)
+def logits_of(network, image):
+    """What a network says of a uint8 RGB image of any size."""
+    return network(image[None].astype(np.float32), training=False)[0]
 
 
-def measure(network, examples):
+def labels_of(logits):
+    """The most probable label of every pixel; uint8."""
+    return ops.convert_to_numpy(ops.argmax(logits, axis=-1)).astype(np.uint8)
+
+
+def confusion_of(network, examples):
     """The confusion matrix over all examples."""
-    classes = count_classes(network)
-    total = np.zeros((classes, classes), np.int64)
+    metric = MeanIoU(count_classes(network))
     for example in examples:
-        prediction = predict_labels(network, example["image"])
-        total += confusion_matrix(example["label"], prediction, classes)
-    return total
+        metric.update_state(example["label"], logits_of(network, example["image"]))
+    return ops.convert_to_numpy(metric.total_cm)
 
 
 def make_report(args, confusions, images, classes):

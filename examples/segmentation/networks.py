@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from examples.training.checkpoints import read_network
 from examples.training.errors import UserError, explained
+from examples.training.networks import read_network
 from keras_pac import models
 from keras_pac.layers.resize_like import ResizeLike
 
@@ -120,6 +120,25 @@ def check_output_size(network):
         )
 
 
+class CrfAlone(keras.Model):
+    """Trains the CRF of a network alone: what is in front of it does what it does in inference.
+
+    To freeze variables is not enough: in training, `fit` would still drop units out.
+    """
+
+    def __init__(self, network, front):
+        super().__init__()
+        self.network = network
+        for variable in front.trainable_variables:
+            variable.trainable = False  # which a file doesn't keep: it can be trained later on
+
+    def call(self, images):
+        return self.network(images, training=False)
+
+    def save(self, path):
+        self.network.save(path)
+
+
 def count_classes(network):
     return network.outputs[0].shape[3]
 
@@ -143,10 +162,9 @@ def pairwise_kernels(text):
 
 
 def add_crf(network, args):
-    """The network with the CRF of `args` behind it, and the trainable variables of the CRF."""
-    before = {id(variable) for variable in network.trainable_variables}
+    """The network with the CRF of `args` behind it."""
     with explained("--crf: ", ValueError):
-        whole = models.with_pac_crf(
+        return models.with_pac_crf(
             network,
             pairwise_kernels(args.crf),
             color_scale=_one_or_each(args.color_scale),
@@ -154,7 +172,6 @@ def add_crf(network, args):
             steps=args.mean_field_steps,
             loose=args.loose,
         )
-    return whole, [v for v in whole.trainable_variables if id(v) not in before]
 
 
 def _one_or_each(scales):

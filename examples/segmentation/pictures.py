@@ -8,9 +8,9 @@ from examples.files import atomic_write
 GAP = 4  # white columns between the panels
 
 
-def save_comparison(path, image, predictions, truth, palette):
-    """The image, every prediction and the truth, from left to right, in the palette's colours."""
-    panels = [image, *(palette[labels] for labels in (*predictions, truth))]
+def save_comparison(path, image, labels, palette):
+    """The image and several labels of it, from left to right, in the palette's colours."""
+    panels = [image, *(palette[label] for label in labels)]
     gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
     row = [part for panel in panels for part in (panel, gap)][:-1]
     path.parent.mkdir(parents=True, exist_ok=True)

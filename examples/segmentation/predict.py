@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from examples import files
-from examples.segmentation.evaluate import predict_labels
+from examples.segmentation.evaluate import labels_of, logits_of
 from examples.segmentation.networks import check_output_size, count_classes, load_network
 from examples.segmentation.palettes import PALETTES
 from examples.training.errors import UserError, explained, full_disk_explained
@@ -26,7 +26,7 @@ def predict(args):
         for number, (name, path) in enumerate(paths.items(), start=1):
             with explained("", OSError, ValueError):
                 image = files.read_image(path)
-            labels = predict_labels(network, image)
+            labels = labels_of(logits_of(network, image))
             files.write_label(output / f"{name}.png", labels, PALETTES[args.palette])
             print(f"\r{number} of {len(paths)} images", end="", flush=True)
     print(f"\n{output}")

@@ -1,1 +1,1 @@
-"""What the training programs share: command lines, data, the loop, checkpoints and reports."""
+"""What the training programs share: command lines, data, runs of `fit`, and reports."""

@@ -5,8 +5,18 @@ import errno
 import importlib
 import math
 import os
+import zlib
+from pathlib import Path
 
 from examples.training.errors import UserError
+
+# Options that do not decide what a run computes, or that do so through its number of steps or
+# through the fingerprint of its images.
+NO_SETTINGS = set(
+    "program command out resume save_every validation validate_every devices workers epochs steps "
+    "data manual_dir data_dir split default_split images targets labels unknown target_scale "
+    "render_pass ignore".split()
+)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -39,47 +49,24 @@ def add_data_options(parser, data, manual_dir):
     add = parser.add_argument_group("data").add_argument
     add("--data", required=True, help=data)
     add("--manual-dir", metavar="DIR", help=manual_dir)
-    add(
-        "--data-dir",
-        metavar="DIR",
-        default="outputs/datasets",
-        help="where prepared data sets are kept",
-    )
+    prepared = "outputs/datasets"
+    add("--data-dir", metavar="DIR", default=prepared, help="where prepared data sets are kept")
     return add
 
 
 def add_run_options(parser, save_every, measure):
     """Add the options of where a training leaves its files, and how often."""
     add = parser.add_argument_group("run").add_argument
-    add(
-        "--out",
-        required=True,
-        metavar="DIR",
-        help="folder of the run: checkpoint, logs, network.keras",
-    )
+    files = "folder of the run: checkpoint, logs, network.keras"
+    add("--out", required=True, metavar="DIR", help=files)
     add("--resume", action="store_true", help="go on with the run in --out if there is one")
-    add(
-        "--save-every",
-        type=positive,
-        default=save_every,
-        metavar="N",
-        help="steps between checkpoints and log rows",
-    )
+    rows = "steps between checkpoints and log rows"
+    add("--save-every", type=positive, default=save_every, metavar="N", help=rows)
     add("--validation", metavar="SPLIT", help=f"also measure the {measure} of a split")
-    add(
-        "--validate-every",
-        type=positive,
-        metavar="N",
-        help="steps, a multiple of --save-every (only at the end)",
-    )
-    add("--cache", choices=("memory", "file"), default="memory", help="where decoded images are")
-    add(
-        "--seed",
-        type=natural,
-        default=0,
-        metavar="N",
-        help="decides weights, order, crops and flips",
-    )
+    every = "steps, a multiple of --save-every (only at the end)"
+    add("--validate-every", type=positive, metavar="N", help=every)
+    seed = "decides weights, order, crops and flips"
+    add("--seed", type=natural, default=0, metavar="N", help=seed)
 
 
 def add_report_options(parser, numbers, pictures):
@@ -90,13 +77,13 @@ def add_report_options(parser, numbers, pictures):
     add("--picture-count", type=natural, default=10, metavar="N", help="of how many images")
 
 
-def run_command(args):
-    """Run the command: the function of its name, in the module of its name."""
-    # Imported only now, since TensorFlow takes seconds and --help should not wait for it.
-    module = importlib.import_module(f"{args.program}.{args.command}")
-    result = getattr(module, args.command)(args)
-    if args.command == "train":
-        print(f"trained: {result}")
+def settings_of(args, examples):
+    """Everything that decides what a run computes, as JSON keeps it; files by their content."""
+    settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
+    for name, value in settings.items():
+        if isinstance(value, str) and Path(value).is_file():
+            settings[name] = f"a file with checksum {zlib.crc32(Path(value).read_bytes()):08x}"
+    return {**settings, "images": examples.count, "data set": examples.fingerprint}
 
 
 def natural(text):
@@ -119,6 +106,15 @@ def _integer(text, least):
     if value < least:
         raise argparse.ArgumentTypeError(f"{value} is less than {least}")
     return value
+
+
+def run_command(args):
+    """Run the command: the function of its name, in the module of its name."""
+    # Imported only now, since TensorFlow takes seconds and --help should not wait for it.
+    module = importlib.import_module(f"{args.program}.{args.command}")
+    result = getattr(module, args.command)(args)
+    if args.command == "train":
+        print(f"trained: {result}")
 
 
 def run_program(args):

@@ -1,5 +1,7 @@
 """The demo's data and measurements. `reference/evaluation.npz` is from the paper's protocol."""
 
+import argparse
+
 import keras
 import numpy as np
 import pytest
@@ -7,13 +9,14 @@ import tensorflow as tf
 
 from examples.datasets import pac_scenes
 from examples.demo.motorcycle import load_motorcycle
-from examples.demo.training_data import training_batches, whole_scenes
+from examples.joint_upsampling.data import whole_images
+from examples.joint_upsampling.initial_weights import start_as_interpolation
+from examples.joint_upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
+from examples.joint_upsampling.methods import interpolate, network_inputs, upsample
+from examples.joint_upsampling.metrics import rmse
 from examples.scenes.drawing import draw_scene
-from examples.upsampling.initial_weights import start_as_interpolation
-from examples.upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
-from examples.upsampling.methods import interpolate, upsample
-from examples.upsampling.metrics import rmse
 from keras_pac.models import PacJointUpsampleLite
+from tests.support.joint_upsampling_child import drawn_examples, examples_of
 from tests.support.paths import REFERENCE
 
 
@@ -113,44 +116,24 @@ def test_the_data_set_has_what_its_builder_says(tmp_path, monkeypatch):
     assert scene["target"].shape == (192, 192, 1) and scene["target"].dtype == np.float32
 
 
-def drawn_scenes(count):
-    images, disparities = zip(*(draw_scene(np.random.default_rng(i), 112) for i in range(count)))
-    return tf.data.Dataset.from_tensor_slices(
-        {"image": np.stack(images), "target": np.stack(disparities)[..., None]}
-    )
-
-
-def test_training_batches_are_crops_with_their_low_resolution_target():
-    batches = training_batches(drawn_scenes(3), factor=4, batch_size=2, seed=0)
-    (low, guide), target = next(batches.as_numpy_iterator())
-    assert target.shape[0] == 2 and target.shape[1] == target.shape[2]
-    assert guide.shape == (*target.shape[:3], 3)
-    np.testing.assert_array_equal(low, target[:, 1::4, 1::4])
-    assert guide.min() >= 0 and guide.max() <= 1
-
-
-def test_training_batches_depend_on_the_seed_alone():
-    first, again, other = (
-        list(training_batches(drawn_scenes(3), 4, 2, seed).take(4).as_numpy_iterator())
-        for seed in (0, 0, 1)
-    )
-    for (_, target), (_, target_again) in zip(first, again, strict=True):
-        np.testing.assert_array_equal(target, target_again)
-    assert any((a[1] != b[1]).any() for a, b in zip(first, other, strict=True))
-
-
 def test_the_low_resolution_target_of_a_whole_scene_spans_0_to_1():
-    for (low, guide), target in whole_scenes(drawn_scenes(2), factor=4, batch_size=1):
+    args = argparse.Namespace(factor=4, low_res=None, crop=32)
+    images = whole_images(examples_of(list(drawn_examples(2, size=50, first=1))), args)
+    for (low, guide), target in images:
         assert (tf.reduce_min(low), tf.reduce_max(low)) == (0, 1)
-        assert guide.shape[1:3] == target.shape[1:3]
+        assert guide.shape == (48, 48, 3) and target.shape == (48, 48, 1)
+        assert tf.reduce_any(tf.math.is_nan(target))
 
 
 def test_training_starts_near_interpolation_with_a_guide_that_matters():
     keras.utils.set_random_seed(0)
     network = PacJointUpsampleLite(4)
     start_as_interpolation(network)
-    scenes = whole_scenes(drawn_scenes(1), factor=4, batch_size=1)
-    (low, guide), target = next(scenes.as_numpy_iterator())
+    image, disparity = draw_scene(np.random.default_rng(0), 112)
+    target = disparity[..., None]
+    offset, scale = offset_and_scale(sample_centers(target, 4))
+    low, guide = network_inputs(sample_centers(target, 4), image, offset, scale)
+    target = (target - offset) / scale
     guided, flat = (network([low, g], training=False).numpy() for g in (guide, 0 * guide))
-    assert rmse(guided, target) < 0.3
+    assert rmse(guided[0], target) < 0.3
     assert np.abs(guided - flat).mean() > 0.02

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from examples.joint_upsampling.low_resolution import sample_centers
+from examples.joint_upsampling.methods import interpolate, upsample
+from examples.joint_upsampling.metrics import rmse
 from examples.scenes.drawing import draw_scene
-from examples.upsampling.low_resolution import sample_centers
-from examples.upsampling.methods import interpolate, upsample
-from examples.upsampling.metrics import rmse
 from keras_pac import models
 from keras_pac.convert import load_pacnet_weights
 from tests.support.exported import run_exported

@@ -4,6 +4,11 @@ import csv
 
 
 def log_of(folder):
-    """The rows of its log, without the seconds."""
+    """The rows of its log, as dictionaries."""
     with open(folder / "log.csv", newline="") as file:
-        return [row[:-1] for row in csv.reader(file)]
+        return list(csv.DictReader(file))
+
+
+def steps_of(folder):
+    """The steps after which a row was written."""
+    return [int(row["step"]) for row in log_of(folder)]

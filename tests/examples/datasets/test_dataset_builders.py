@@ -8,8 +8,12 @@ from unittest import mock
 import tensorflow_datasets as tfds
 
 from examples.datasets import pac_scenes
-from examples.datasets.image_folder_labels import ImageFolderLabels, labels_config
-from examples.datasets.image_folder_pairs import ImageFolderPairs, pairs_config
+from examples.datasets.image_folders import (
+    ImageFolderLabels,
+    ImageFolderPairs,
+    labels_config,
+    pairs_config,
+)
 from examples.datasets.mpi_sintel import MpiSintel
 from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
 from examples.datasets.voc2012_segmentation import Voc2012Segmentation

@@ -1,99 +1,180 @@
 """Crops, batches and the loss of joint upsampling."""
 
+import itertools
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.joint_upsampling import data, train
+from examples.joint_upsampling import __main__, data
+from examples.joint_upsampling.low_resolution import fill_unknown, low_resolution, offset_and_scale
+from examples.joint_upsampling.metrics import KnownPixels
 from examples.training.errors import UserError
-from tests.support.joint_upsampling_child import drawn_examples
+from tests.support.joint_upsampling_child import drawn_examples, examples_of
+
+COUNT = 5
 
 
-def sampler_of(images, crop=32, **options):
-    options = {"factor": 4, "low_res": None, "flips": True, "jitter": False, "seed": 0, **options}
-    return data.Sampler(images, crop=crop, **options)
+def options(*arguments):
+    """The arguments of a training."""
+    command = ["train", "--data", "drawn", "--out", "x", "--crop", "32", "--batch-size", "2"]
+    return __main__.make_parser().parse_args([*command, *map(str, arguments)])
 
 
-@pytest.mark.parametrize("in_file", [False, True])
-def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own(in_file):
-    images = data.read_images(data.checked(drawn_examples()), in_file)
-    sampler = sampler_of(images)
-    orders = [[int(i) for i in sampler.order.epoch(epoch)] for epoch in range(3)]
-    assert all(sorted(order) == list(range(5)) for order in orders)
-    assert len(set(map(tuple, orders))) > 1
-    for index in range(10):
-        (low, guide, target), again = sampler(index), sampler_of(images)(index)
-        assert (low.shape, guide.shape, target.shape) == ((8, 8, 1), (32, 32, 3), (32, 32, 1))
-        for array, same in zip((low, guide, target), again):
+def batches_of(*arguments, examples=None, first=0, count=5):
+    """The first batches of a run, as NumPy arrays."""
+    examples = examples or examples_of(list(drawn_examples(COUNT)))
+    batches = data.batches(examples, options(*arguments), first)
+    return list(batches.take(count).as_numpy_iterator())
+
+
+def crops_of(*arguments, **how):
+    """Their examples: low-res target, guide, target."""
+    for (lows, guides), targets in batches_of(*arguments, **how):
+        yield from zip(lows, guides, targets)
+
+
+def find_crop(guide, image):
+    """The corner of a crop that may be mirrored, and how it is mirrored."""
+    crop = np.rint(guide * 255).astype(np.uint8)
+    size = crop.shape[0]
+    for axes in ((), (0,), (1,), (0, 1)):
+        part = np.flip(crop, axes)
+        for top, left in itertools.product(*(range(n - size + 1) for n in image.shape[:2])):
+            if np.array_equal(image[top : top + size, left : left + size], part):
+                return top, left, axes
+    return None
+
+
+@pytest.fixture(params=["kept", "read anew"])
+def kept_or_read_anew(request, monkeypatch):
+    """Once with the images in memory, once with more images than are kept there."""
+    if request.param == "read anew":
+        monkeypatch.setattr("examples.training.data.CACHE_BYTES", 0)
+
+
+def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own(kept_or_read_anew):
+    names = [np.uint8(number) for number in range(COUNT)]
+    drawn = list(drawn_examples(COUNT))
+    for name, example in zip(names, drawn):
+        example["image"] = np.full_like(example["image"], name)
+    crops = crops_of(examples=examples_of(drawn), count=15)
+    seen = [int(np.rint(guide[0, 0, 0] * 255)) for _, guide, _ in crops]
+    orders = [tuple(seen[i : i + COUNT]) for i in range(0, 30, COUNT)]
+    assert all(sorted(order) == list(range(COUNT)) for order in orders)
+    assert len(set(orders)) > 3
+
+
+@pytest.mark.parametrize("low_res", ["center", "bilinear"])
+@pytest.mark.parametrize("channels", [1, 2], ids=["depth", "flow"])
+def test_crops_are_those_of_numpy(low_res, channels):
+    """Every crop is found in its image; target and low-res target are computed from there."""
+    drawn = list(drawn_examples(COUNT, channels=channels))
+    corners, mirrors = set(), set()
+    crops = crops_of("--low-res", low_res, examples=examples_of(drawn, channels), count=20)
+    for low, guide, target in crops:
+        found = [(example, find_crop(guide, example["image"])) for example in drawn]
+        ((example, (top, left, axes)),) = [each for each in found if each[1] is not None]
+        corners.add((top, left))
+        mirrors.add(axes)
+        filled = fill_unknown(example["target"])
+        known = np.isfinite(example["target"]).all(-1, keepdims=True)
+        signs = np.ones(channels, np.float32)
+        if channels == 2:
+            signs = np.array([-1 if 1 in axes else 1, -1 if 0 in axes else 1], np.float32)
+        offset, scale = offset_and_scale(low_resolution(filled, 4, low_res) * signs)
+        region = np.s_[top : top + 32, left : left + 32]
+        expected = (np.flip(filled[region], axes) * signs - offset) / scale
+        np.testing.assert_allclose(low, low_resolution(expected, 4, low_res), atol=1e-5)
+        expected = np.where(np.flip(known[region], axes), expected, np.nan)
+        np.testing.assert_allclose(target, expected, atol=1e-5)
+    assert mirrors == {(), (0,), (1,), (0, 1)} and len(corners) > 30
+    assert {top for top, _ in corners} >= {0, 16} or len({top for top, _ in corners}) > 10
+
+
+def test_no_flips_and_no_jitter_unless_asked_for():
+    drawn = list(drawn_examples(COUNT))
+
+    def mirrors(*arguments):
+        for _, guide, _ in crops_of(*arguments, examples=examples_of(drawn)):
+            found = [find_crop(guide, example["image"]) for example in drawn]
+            yield next((crop[2] for crop in found if crop is not None), "other colours")
+
+    assert set(mirrors("--no-flips")) == {()}
+    assert set(mirrors("--color-jitter")) == {"other colours"}
+
+
+def test_the_seed_decides_the_crops():
+    first, again, other = (list(crops_of("--seed", seed)) for seed in (1, 1, 2))
+    for one, two in zip(first, again):
+        for array, same in zip(one, two):
             np.testing.assert_array_equal(array, same)
-        assert np.isfinite(low).all() and np.isfinite(guide).all()
-        known = np.isfinite(target[1::4, 1::4])
-        np.testing.assert_array_equal(low[known], target[1::4, 1::4][known])
+    same = [np.array_equal(one[1], two[1]) for one, two in zip(first, other)]
+    assert sum(same) < len(same) / 2
 
 
-def test_a_mirrored_flow_points_the_other_way():
-    target = np.zeros((32, 32, 2), np.float32)
-    target[..., 0] = np.arange(32) / 31  # grows to the right, along the flow's direction
-    target[..., 1] = np.arange(32)[:, None] / 31
-    image = np.zeros((32, 32, 3), np.uint8)
-    images = data.Images(["flow"], [image], [target], [None], 0)
-    sampler = sampler_of(images, low_res="center")
-    for index in range(16):
-        _, _, flow = sampler(index)
-        # In either mirror image, u still grows to the right and v downwards.
-        assert (np.diff(flow[..., 0], axis=1) > 0).all() and (
-            np.diff(flow[..., 1], axis=0) > 0
-        ).all()
+@pytest.mark.parametrize("first", [1, 3, 4])
+def test_a_run_that_goes_on_sees_what_it_would_have_seen(first):
+    whole = batches_of("--color-jitter", count=7)
+    for one, two in zip(whole[first:], batches_of("--color-jitter", first=first, count=7 - first)):
+        for array, same in zip(tf.nest.flatten(one), tf.nest.flatten(two)):
+            np.testing.assert_array_equal(array, same)
 
 
-def test_workers_and_devices_share_the_examples_of_a_step():
-    sampler = sampler_of(data.read_images(data.checked(drawn_examples())))
+@pytest.mark.parametrize("count", [30, 300])
+def test_memory_does_not_grow_with_the_data_set(monkeypatch, count):
+    """Without a cache, few images are decoded before the first batch is there."""
+    monkeypatch.setattr("examples.training.data.SHUFFLE_BYTES", 0)
+    monkeypatch.setattr("examples.training.data.CACHE_BYTES", 0)
+    decoded = []
 
-    def targets(pipelines, pipeline, replicas):
-        context = tf.distribute.InputContext(pipelines, pipeline, replicas)
-        batches = data.batches(sampler, 4, first_step=1, steps=3, context=context)
-        return [target for _, target in batches.as_numpy_iterator()]
+    class Counting(list):
+        def __iter__(self):
+            for example in super().__iter__():
+                decoded.append(example["name"])
+                yield example
 
-    alone = targets(1, 0, 1)
-    assert [len(batch) for batch in alone] == [4, 4]
-    on_devices = targets(1, 0, 2)
-    np.testing.assert_array_equal(np.concatenate(alone), np.concatenate(on_devices))
-    workers = [targets(2, worker, 2) for worker in range(2)]
-    for batch, *shares in zip(alone, *workers, strict=True):
-        np.testing.assert_array_equal(batch, np.concatenate(shares))
+    (example,) = drawn_examples(1, first=1)
+    examples = examples_of(Counting([example] * count))
+    batches_of(examples=examples, count=1)
+    assert len(decoded) < 30 + 16 * 4
 
 
 def test_unknown_pixels_do_not_count_in_the_loss():
     target = np.array([[[[1.0], [np.nan]]], [[[np.nan], [np.nan]]]], np.float32)
     output = tf.constant([[[[3.0], [9.0]]], [[[9.0], [9.0]]]])
+    loss = KnownPixels("l2", reduction=None)
     with tf.GradientTape() as tape:
         tape.watch(output)
-        losses = train.example_losses(output, tf.constant(target), "l2")
+        losses = loss(target, output)
     np.testing.assert_array_equal(losses, [4, 0])
     gradient = tape.gradient(losses, output)
     np.testing.assert_array_equal(tf.reshape(gradient, -1), [4, 0, 0, 0])
-
-
-def broken_examples(**changes):
-    for example in drawn_examples(2):
-        yield {**example, **changes}
+    assert float(KnownPixels("l1")(target, output)) == 1
+    again = keras.losses.deserialize(keras.losses.serialize(KnownPixels("l1")))
+    assert again.kind == "l1"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"target": np.zeros((48, 40, 1), np.float32)}, "scene 0: the image has 48x48 .* 48x40"),
+        (
+            {"target": np.zeros((48, 40, 1), np.float32)},
+            "scene 0: the image has 48x48 pixels and the target 48x40",
+        ),
         ({"target": np.full((48, 48, 1), np.nan)}, "scene 0: every pixel .* unknown"),
     ],
 )
-def test_an_example_that_does_not_fit_is_named(changes, message):
+def test_an_example_that_does_not_fit_is_named(changes, message, kept_or_read_anew):
+    broken = [{**example, **changes} for example in drawn_examples(2)]
     with pytest.raises(UserError, match=message):
-        data.read_images(data.checked(broken_examples(**changes)))
+        list(data.arrays(examples_of(broken)))
+    with pytest.raises(UserError, match=message):
+        batches_of(examples=examples_of(broken))
 
 
-def test_a_crop_must_fit_the_images_and_the_factor():
-    images = data.read_images(data.checked(drawn_examples()))
-    with pytest.raises(UserError, match="scene 0 has 48x48 pixels, less than the crop of 64"):
-        sampler_of(images, crop=64)
-    with pytest.raises(UserError, match="multiple of the factor"):
-        sampler_of(images, crop=30)
+def test_a_crop_must_fit_every_image():
+    examples = [*drawn_examples(2, size=64), *drawn_examples(1, size=48, first=2)]
+    with pytest.raises(UserError, match="scene 2 has 48x48 pixels, less than the crop of 64"):
+        batches_of("--crop", 64, examples=examples_of(examples))

@@ -8,14 +8,13 @@ import pytest
 from PIL import Image
 
 from examples import files
-from examples.joint_upsampling import data
+from examples.joint_upsampling import data, pictures
+from examples.joint_upsampling.initial_weights import start_as_interpolation
+from examples.joint_upsampling.low_resolution import fill_unknown
+from examples.joint_upsampling.methods import upsample
 from examples.training.errors import UserError
-from examples.upsampling import pictures
-from examples.upsampling.initial_weights import start_as_interpolation
-from examples.upsampling.low_resolution import fill_unknown
-from examples.upsampling.methods import upsample
 from keras_pac.models import DJIF, PacJointUpsampleLite
-from tests.support.joint_upsampling_child import drawn_examples
+from tests.support.joint_upsampling_child import drawn_examples, examples_of
 from tests.support.joint_upsampling_program import run_program
 
 
@@ -100,7 +99,7 @@ def test_evaluation_refuses_a_network_of_another_factor_and_broken_files(drawn, 
 
 def test_flow_is_measured_by_epe_and_drawn_in_the_color_wheel(monkeypatch, tmp_path, capsys):
     def open_flow(args, split):
-        return data.checked(drawn_examples(2, channels=2))
+        return examples_of(list(drawn_examples(2, channels=2)), 2)
 
     monkeypatch.setattr(data, "open_dataset", open_flow)
     run_program("evaluate", "--data", "flow", "--pictures", tmp_path)

@@ -1,12 +1,13 @@
 """Low-res images, and the errors of what is made of them."""
 
+import argparse
+
 import numpy as np
 import pytest
 
-from examples.joint_upsampling import evaluate
+from examples.joint_upsampling import evaluate, low_resolution, metrics
+from examples.joint_upsampling.methods import upsample
 from examples.training.errors import UserError
-from examples.upsampling import low_resolution, metrics
-from examples.upsampling.methods import upsample
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite
 from tests.support.paths import REFERENCE
 
@@ -47,10 +48,16 @@ def test_the_border_is_left_out():
 def test_a_size_that_the_factor_does_not_divide_is_padded_and_cropped_back():
     target = np.arange(7 * 9, dtype=np.float32).reshape(7, 9, 1)
     example = {"image": np.zeros((7, 9, 3), np.uint8), "target": target}
-    guide, low = evaluate.low_res_example(example, 4, "center")
-    assert guide.shape == (8, 12, 3)
+    seen = []
+
+    def method(low, guide):
+        seen.append((low, guide))
+        return np.ones((8, 12, 1))
+
+    result = evaluate.apply(method, example, argparse.Namespace(factor=4, low_res=None))
+    ((low, guide),) = seen
+    assert guide.shape == (8, 12, 3) and result.shape == (7, 9, 1)
     np.testing.assert_array_equal(low[..., 0], target[[1, 5]][:, [1, 5, 8], 0])
-    assert low_resolution.crop_back(guide, target).shape == (7, 9, 3)
 
 
 @pytest.mark.parametrize(

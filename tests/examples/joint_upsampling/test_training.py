@@ -1,6 +1,9 @@
 """Training: logs, checkpoints, interruptions, several devices."""
 
+import functools
+import importlib.util
 import json
+import shutil
 import signal
 import socket
 import time
@@ -12,24 +15,25 @@ import tensorflow as tf
 
 from examples.joint_upsampling import data
 from examples.joint_upsampling.networks import make_network
-from examples.training import checkpoints
 from examples.training.errors import UserError
+from examples.training.run import read_checkpoint
+from tests.examples.joint_upsampling.test_command_line import write_pairs
 from tests.support.full_disk import full_on_call
 from tests.support.joint_upsampling_child import open_drawn
 from tests.support.joint_upsampling_program import OPTIONS, run_program, start_child, weights_of
 from tests.support.processes import finish
-from tests.support.run_logs import log_of
+from tests.support.run_logs import log_of, steps_of
 
 
 def test_a_training_writes_its_logs_and_its_network(drawn, tmp_path):
     options = ["--steps", 6, "--save-every", 4, "--validation", "test", "--out", tmp_path / "run"]
     run_program(*OPTIONS, *options)
-    steps = [row[0] for row in log_of(tmp_path / "run")]
-    assert steps == ["step", "4", "6"]
-    assert float(log_of(tmp_path / "run")[-1][-1]) > 0  # the validation
-    events = list((tmp_path / "run" / "tensorboard").iterdir())
+    assert steps_of(tmp_path / "run") == [4, 6]
+    first, last = (float(row["val_measured"]) for row in log_of(tmp_path / "run"))
+    assert np.isnan(first) and last > 0
+    events = list((tmp_path / "run" / "tensorboard" / "train").iterdir())
     records = list(tf.data.TFRecordDataset([str(path) for path in events]))
-    assert len(records) > 2 * 4
+    assert len(records) > 2 * 3
     network = keras.models.load_model(tmp_path / "run" / "network.keras")
     assert network.factor == 4 and network.count_params() == 55509
 
@@ -77,12 +81,49 @@ def test_a_full_disk_leaves_the_last_checkpoint(drawn, tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez", full_on_call(2, np.savez))
     with pytest.raises(UserError, match="No space is left on the disk.*--resume"):
         run_program(*OPTIONS, "--steps", 3, "--save-every", 1, "--out", tmp_path)
-    assert checkpoints.load_checkpoint(tmp_path / "checkpoint.npz").step == 1
-    assert not checkpoints.stale_files(tmp_path)
+    assert read_checkpoint(tmp_path / "checkpoint.npz")[0] == 1
+    assert not list(tmp_path.glob(".*"))
     monkeypatch.undo()
     monkeypatch.setattr(data, "open_dataset", open_drawn)
     run_program(*OPTIONS, "--steps", 3, "--save-every", 1, "--out", tmp_path, "--resume")
-    assert [row[0] for row in log_of(tmp_path)[1:]] == ["1", "2", "3"]
+    assert steps_of(tmp_path) == [1, 2, 3]
+
+
+def test_images_that_are_deleted_while_training(tmp_path, monkeypatch):
+    """The data set is a copy of them; if that is deleted, the program says so."""
+    monkeypatch.setattr("examples.training.data.CACHE_BYTES", 0)
+    pairs = [*write_pairs(tmp_path / "pairs"), "--data-dir", tmp_path / "prepared"]
+    options = [*OPTIONS[:1], *pairs, *OPTIONS[3:], "--steps", 20, "--save-every", 5]
+
+    def delete(folder, path, network):
+        shutil.rmtree(tmp_path / folder, ignore_errors=True)
+
+    monkeypatch.setattr("examples.training.run.save_network", functools.partial(delete, "pairs"))
+    run_program(*options, "--out", tmp_path / "finished")
+    assert steps_of(tmp_path / "finished") == [5, 10, 15, 20]
+    write_pairs(tmp_path / "pairs")
+    monkeypatch.setattr("examples.training.run.save_network", functools.partial(delete, "prepared"))
+    with pytest.raises(UserError, match="The prepared data set cannot be read: .*No such file"):
+        run_program(*options, "--out", tmp_path / "stopped")
+
+
+def test_a_data_set_of_one_image(tmp_path):
+    pairs = [*write_pairs(tmp_path / "pairs", count=1), "--data-dir", tmp_path / "prepared"]
+    run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--epochs", 4, "--out", tmp_path / "run")
+    assert steps_of(tmp_path / "run") == [2]
+
+
+def test_a_run_goes_on_with_checkpoints_at_other_steps(drawn, tmp_path, monkeypatch):
+    """It ends after the same step, with all rows of its log."""
+    options = [*OPTIONS, "--steps", 8]
+    run_program(*options, "--save-every", 8, "--out", tmp_path / "whole")
+    options += ["--out", tmp_path / "stopped"]
+    monkeypatch.setattr(np, "savez", full_on_call(3, np.savez))
+    with pytest.raises(UserError, match="No space is left on the disk"):
+        run_program(*options, "--save-every", 1)
+    run_program(*options, "--save-every", 5, "--resume")
+    assert steps_of(tmp_path / "stopped") == [1, 2, 7, 8]
+    assert_nearly_equal_weights(tmp_path / "stopped", tmp_path / "whole")
 
 
 def test_djif_cannot_start_as_interpolation(drawn, tmp_path):
@@ -115,15 +156,54 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
     time.sleep(0.05)  # into the steps after the checkpoint
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    step = checkpoints.load_checkpoint(tmp_path / "killed" / "checkpoint.npz").step
+    step, _, _ = read_checkpoint(tmp_path / "killed" / "checkpoint.npz")
     assert step < 30
     (tmp_path / "killed" / ".checkpoint.npz.1.partial").write_bytes(b"half")
     output = finish(start_child(*options, "--out", tmp_path / "killed", "--resume"))
     assert f"steps {step + 1} to 30" in output
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
-    for resumed, whole in zip(*(weights_of(tmp_path / name) for name in ("killed", "whole"))):
-        np.testing.assert_array_equal(resumed, whole)
-    assert not checkpoints.stale_files(tmp_path / "killed")
+    assert_same_bits(tmp_path / "killed", tmp_path / "whole")
+    assert not list((tmp_path / "killed").glob(".*"))
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_while_it_writes_goes_on_to_the_same_bits(tmp_path):
+    """It is killed again and again: in each of these moments, an epoch or two later."""
+    options = [*OPTIONS, "--steps", 7, "--save-every", 1, "--validation", "test"]
+    options += ["--validate-every", 1]
+    finish(start_child(*options, "--out", tmp_path / "whole"))
+    options += ["--out", tmp_path / "killed", "--resume"]
+    moments = "network", "between", "checkpoint", "log", "validation"
+    for step, moment in enumerate(moments, start=1):
+        killed = start_child(*options, KILLED_IN=moment)
+        output, _ = killed.communicate(timeout=200)
+        assert killed.returncode == -signal.SIGKILL, output
+        assert read_checkpoint(tmp_path / "killed" / "checkpoint.npz")[0] == step
+        assert keras.models.load_model(tmp_path / "killed" / "network.keras").factor == 4
+    assert "steps 6 to 7" in finish(start_child(*options))
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+    assert_same_bits(tmp_path / "killed", tmp_path / "whole")
+    assert not list((tmp_path / "killed").glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+def test_on_jax_an_interrupted_training_ends_with_the_same_bits(tmp_path):
+    options = [*OPTIONS, "--steps", 3, "--save-every", 1, "--validation", "test"]
+    jax = {"KERAS_BACKEND": "jax"}
+    finish(start_child(*options, "--out", tmp_path / "whole", **jax))
+    options += ["--out", tmp_path / "killed"]
+    killed = start_child(*options, KILLED_IN="checkpoint", **jax)
+    killed.communicate(timeout=200)
+    assert killed.returncode == -signal.SIGKILL
+    assert "steps 2 to 3" in finish(start_child(*options, "--resume", **jax))
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
+    assert_same_bits(tmp_path / "killed", tmp_path / "whole")
+
+
+def assert_same_bits(folder, other):
+    for one, two in zip(weights_of(folder), weights_of(other), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.slow
@@ -131,7 +211,7 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
 def test_mixed_precision(drawn, tmp_path, precision):
     run_program(*OPTIONS, "--steps", 3, "--out", tmp_path, "--precision", precision)
     assert all(weight.dtype == np.float32 for weight in weights_of(tmp_path))
-    assert np.isfinite(float(log_of(tmp_path)[-1][3]))
+    assert np.isfinite(float(log_of(tmp_path)[-1]["loss"]))
 
 
 @pytest.mark.slow
@@ -169,6 +249,6 @@ def run_workers(*options):
 
 
 def assert_nearly_equal_weights(folder, other):
-    """Sums over devices have another order: float32 rounding, enlarged by Adam's division."""
+    """Sums over devices or threads have another order: rounding, enlarged by Adam's division."""
     for one, two in zip(weights_of(folder), weights_of(other)):
         np.testing.assert_allclose(one, two, atol=1e-4)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples import datasets
 from examples.segmentation import __main__, data
 from examples.training import command_line
+from examples.training.data import Examples
 from examples.training.errors import UserError
-from tests.support.segmentation_child import CLASSES, open_drawn
+from tests.support.segmentation_child import CLASSES, examples_of, open_drawn
 from tests.support.segmentation_program import NEW, OPTIONS, run_program
 from tests.support.small_datasets import make_labels, save_image
 
@@ -29,7 +29,7 @@ def test_every_command_has_a_help_page(command, capsys):
         (["--swap", "conv2_2"], "--swap LAYER … and --guide LAYER go together"),
         (["--swap", "conv9", "--guide", "conv1_1"], "--swap: .*'conv9' is no layer of the model"),
         (["--weights", "imagenet"], "--weights is for --network FCN8s"),
-        (["--crf-steps-alone", 3], "--crf-steps-alone needs --crf"),
+        (["--crf-alone"], "--crf-alone needs --crf"),
         (["--loose"], "--loose needs --crf"),
         (["--crf", ""], "one of potts.* Received: "),
         (["--crf", '{"blur": 0}'], "--crf: .*blur"),
@@ -77,16 +77,15 @@ def test_bad_files_stop_the_program_before_training(tmp_path, damage, message):
     ],
 )
 def test_a_validation_split_is_read_before_training(drawn, monkeypatch, tmp_path, labels, message):
-    def open_split(args, split, classes):
+    def open_split(args, split):
         if split != "val":
-            return open_drawn(args, split, classes)
+            return open_drawn(args, split)
         image = np.zeros((8, 9, 3), np.uint8)
-        return data.checked(
-            (
+        return examples_of(
+            [
                 {"image": image, "label": np.full((8, 9, 1), label, np.uint8), "name": b"%d" % i}
                 for i, label in enumerate(labels)
-            ),
-            classes,
+            ]
         )
 
     monkeypatch.setattr(data, "open_dataset", open_split)
@@ -107,6 +106,16 @@ def test_logits_must_have_the_size_of_the_image(drawn, tmp_path):
     run_program(*options, "--crf", "potts")  # which resizes them
 
 
+def test_a_label_beyond_the_classes_is_named_where_images_are_not_kept(
+    drawn, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("examples.training.data.CACHE_BYTES", 0)
+    options = [*OPTIONS, "--network", "small", "--classes", 2]
+    with pytest.raises(UserError, match=r"image \d: its label has the values .* 2 classes"):
+        run_program(*options, "--steps", 9, "--out", tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoint.npz").exists()
+
+
 def test_a_path_that_cannot_be_written_is_told(base, drawn, tmp_path, monkeypatch):
     """The whole program, as the errors of the system are told at its end."""
     file = tmp_path / "file"
@@ -123,8 +132,8 @@ def test_a_path_that_cannot_be_written_is_told(base, drawn, tmp_path, monkeypatc
 
 def test_a_data_set_without_labels_is_refused(monkeypatch):
     example = {"image": np.zeros((2, 2, 3), np.uint8), "target": np.zeros((2, 2, 1)), "name": b"a"}
-    depth = tf.data.Dataset.from_tensors(example)
-    monkeypatch.setattr(datasets, "load", lambda *args, **kwargs: depth)
+    depth = Examples(tf.data.Dataset.from_tensors(example), 1, "depth")
+    monkeypatch.setattr(data, "load_examples", lambda *args, **kwargs: depth)
     args = __main__.make_parser().parse_args("evaluate --data depth --weights x".split())
     with pytest.raises(UserError, match="depth has no labels"):
-        data.open_dataset(args, "train", 3)
+        data.open_dataset(args, "train")

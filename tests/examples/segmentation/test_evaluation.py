@@ -8,13 +8,10 @@ import pytest
 from PIL import Image
 
 from examples import files
-from examples.segmentation import palettes
+from examples.segmentation import data, palettes
 from examples.training.errors import UserError
 from tests.support.segmentation_child import CLASSES, drawn_examples, open_drawn
-from tests.support.segmentation_program import (
-    load,
-    run_program,
-)
+from tests.support.segmentation_program import load, run_program
 from tests.support.small_datasets import save_image
 
 
@@ -26,7 +23,7 @@ def test_evaluation(base, tiny, drawn, tmp_path, capsys):
     )
     report = json.loads((tmp_path / "a" / "r.json").read_text())
     assert list(report["networks"]) == list(map(str, paths))
-    examples = list(open_drawn(None, "val", CLASSES))
+    examples = list(data.arrays(open_drawn(None, "val"), CLASSES))
     for path in paths:
         network = keras.models.load_model(path)
         right = total = 0

@@ -1,5 +1,6 @@
 """Measures and colours of segmentation."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -12,7 +13,10 @@ def test_scores_are_those_of_counting_pixel_by_pixel(rng):
     truths[1][truths[1] == 3] = 255
     predictions = [rng.integers(0, 5, truth.shape).astype(np.uint8) for truth in truths]
     truths[0][:2] = 255
-    confusion = sum(metrics.confusion_matrix(*pair, 5) for pair in zip(truths, predictions))
+    metric = metrics.MeanIoU(5)
+    for truth, prediction in zip(truths, predictions):
+        metric.update_state(truth, np.eye(5, dtype=np.float32)[prediction])
+    confusion = np.asarray(metric.total_cm)
     result = metrics.scores(confusion)
 
     pixels = [
@@ -30,6 +34,31 @@ def test_scores_are_those_of_counting_pixel_by_pixel(rng):
     assert result["mean_iou"] == pytest.approx(sum(ious) / 4)
     assert result["pixel_accuracy"] == pytest.approx(sum(t == p for t, p in pixels) / len(pixels))
     assert confusion[1, 2] == sum(pair == (1, 2) for pair in pixels)
+
+
+def test_the_metric_of_a_training_is_the_mean_iou_of_all_its_batches(rng):
+    metric = metrics.MeanIoU(5)
+    confusion = np.zeros((5, 5), int)
+    for labels in (rng.integers(0, 3, (2, 7, 9)), rng.integers(0, 3, (2, 4, 6))):
+        labels = labels.astype(np.uint8)  # classes 3 and 4 occur in predictions alone
+        labels[:, :2] = 255
+        logits = rng.normal(size=(*labels.shape, 5)).astype(np.float32)
+        metric.update_state(labels, logits)
+        counted = labels != 255
+        np.add.at(confusion, (labels[counted], logits.argmax(-1)[counted]), 1)
+        expected = metrics.scores(confusion)["mean_iou"]
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+    metric.update_state(np.full_like(labels, 255), logits)
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+    metric.reset_state()
+    assert float(metric.result()) == 0
+
+
+@pytest.mark.parametrize("make", [metrics.PixelLoss, lambda: metrics.MeanIoU(5)])
+def test_the_loss_and_the_metric_can_be_saved(make):
+    made = make()
+    loaded = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))
+    assert loaded.get_config() == made.get_config()
 
 
 def test_the_palette_of_voc():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.segmentation import __main__, evaluate, metrics, train
-from examples.training import checkpoints
+from examples.segmentation import __main__, data, evaluate, metrics, train
 from examples.training.errors import UserError
-from tests.support.processes import finish
-from tests.support.run_logs import log_of
+from examples.training.run import read_checkpoint
+from tests.support.processes import finish, output_of
+from tests.support.run_logs import log_of, steps_of
 from tests.support.segmentation_child import CLASSES, drawn_examples, open_drawn
 from tests.support.segmentation_program import (
     NEW,
@@ -26,15 +26,19 @@ from tests.support.segmentation_program import (
 
 def test_a_training_learns_and_writes_its_logs_and_its_network(base, drawn):
     log = log_of(base)
-    assert log[0] == ["step", "epoch", "learning_rate", "loss", "mean_iou"]
-    assert [row[0] for row in log[1:]] == ["10", "20"]
-    assert float(log[1][3]) > 1.5 * float(log[2][3])  # the loss falls
-    assert float(log[1][2]) == pytest.approx(0.01 * 0.5**0.9) and float(log[2][2]) == 0
-    assert log[1][4] == "" and 0 < float(log[2][4]) < 1
-    records = list(tf.data.TFRecordDataset([str(p) for p in (base / "tensorboard").iterdir()]))
+    assert list(log[0]) == "epoch learning_rate loss mean_iou step val_measured".split()
+    assert steps_of(base) == [10, 20]
+    assert float(log[0]["loss"]) > 1.5 * float(log[1]["loss"])
+    assert float(log[0]["mean_iou"]) < float(log[1]["mean_iou"]) < 1
+    rates = [float(row["learning_rate"]) for row in log]
+    assert rates[0] == pytest.approx(0.01 * 0.5**0.9) and rates[1] == 0
+    assert log[0]["val_measured"] == "nan" and 0 < float(log[1]["val_measured"]) < 1
+    events = (base / "tensorboard").rglob("events*")
+    records = list(tf.data.TFRecordDataset([str(path) for path in events]))
     assert len(records) > 2 * 4
-    report = metrics.scores(evaluate.measure(load(base), open_drawn(None, "val", CLASSES)))
-    assert report["mean_iou"] == pytest.approx(float(log[2][4]), abs=1e-6)
+    validation = data.arrays(open_drawn(None, "val"), CLASSES)
+    report = metrics.scores(evaluate.confusion_of(load(base), validation))
+    assert report["mean_iou"] == pytest.approx(float(log[1]["val_measured"]), abs=1e-6)
 
 
 def test_another_run_is_refused(base, drawn, capsys):
@@ -50,6 +54,11 @@ def test_another_run_is_refused(base, drawn, capsys):
     assert (base / "network.keras").stat().st_mtime_ns == written
 
 
+def test_any_program_can_load_the_trained_network(base):
+    code = "import keras, keras_pac, sys; print(keras.models.load_model(sys.argv[1]).name)"
+    assert output_of(code, [base / "network.keras"]).split()[-1] == "small"
+
+
 def backbone_and_rest(network):
     """Weights of the nested backbone, and those of the CRF and its features."""
     backbone = network.get_layer("tiny")
@@ -58,42 +67,50 @@ def backbone_and_rest(network):
     return inside, [v.numpy() for v in network.variables if id(v) not in own]
 
 
-def test_the_crf_is_trained_alone_first_then_all_together(tiny, drawn, tmp_path):
+def test_the_crf_is_trained_alone_then_all_together(tiny, drawn, tmp_path):
     kernel = '{"kernel_size": 3, "compatibility": "potts", "dilation_rate": 2}'
-    options = [*OPTIONS, "--start", tiny, "--crf", kernel, "--crop", 0]
-    options += ["--steps", 2, "--out", tmp_path / "run"]
-    seen = {}
-
-    def save(self, step, settings, variables, network):
-        seen[step] = backbone_and_rest(network)
-        original(self, step, settings, variables, network)
-
-    original = train.RunFolder.save
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.RunFolder, "save", save)
-        run_program(*options, "--crf-steps-alone", 3)
+    options = [*OPTIONS, "--crop", 0, "--steps", 3]
+    crf = ["--crf", kernel, "--crf-alone", "--out", tmp_path / "crf"]
+    run_program(*options, "--start", tiny, *crf)
+    trained = tmp_path / "crf" / "network.keras"
+    run_program(*options, "--start", trained, "--out", tmp_path / "together")
     start = keras.models.load_model(tiny).get_weights()
-    (alone, crf_alone), (together, crf_together) = seen[3], seen[5]
-    assert len(crf_alone) > 2
+    alone, crf_alone = backbone_and_rest(load(tmp_path / "crf"))
+    together, crf_together = backbone_and_rest(load(tmp_path / "together"))
     for one, two, three in zip(start, alone, together, strict=True):
         np.testing.assert_array_equal(one, two)  # those of batch normalization included
         assert not np.array_equal(two, three)
-    # Both stages train the filter, the unary weight and the scales, from where the last one ended.
-    for one, two in zip(crf_alone, crf_together, strict=True):
-        assert not np.array_equal(one, two)
-    log = log_of(tmp_path / "run")
-    assert [(row[0], float(row[2])) for row in log[1:]] == [("3", 0), ("5", 0)]
-    whole = load(tmp_path / "run")
+    # Both runs train the filter, the unary weight and the scales.
+    _, crf_start = backbone_and_rest(built([*options, "--start", tiny, *crf])[0])
+    assert len(crf_start) > 2
+    for one, two, three in zip(crf_start, crf_alone, crf_together, strict=True):
+        assert not np.array_equal(one, two) and not np.array_equal(two, three)
+    whole = load(tmp_path / "together")
     assert whole(np.zeros((1, 21, 34, 3), np.float32)).shape == (1, 21, 34, CLASSES)
-    assert all(layer.trainable for layer in whole.layers)
+    assert all(variable.trainable for variable in whole.get_layer("tiny").trainable_variables)
+
+
+def built(options):
+    """The network of a training, and the model that trains it."""
+    args = __main__.make_parser().parse_args([str(option) for option in options])
+    return train.build_network(args)
+
+
+def test_units_are_not_dropped_while_the_crf_is_trained_alone(tiny):
+    options = [*OPTIONS, "--start", tiny, *CRF, "--steps", 1, "--out", "unused"]
+    images = np.stack([example["image"][:33, :39] for example in drawn_examples(2)])
+    for alone in ([], ["--crf-alone"]):
+        network, trained = built([*options, *alone])
+        in_training = np.asarray(trained(images, training=True))
+        in_inference = np.asarray(network(images, training=False))
+        assert np.array_equal(in_training, in_inference) == bool(alone)
 
 
 def test_swapped_layers_start_as_they_were(base, tmp_path):
     arguments = ["--start", base / "network.keras", "--swap", "conv2_2", "up2"]
     arguments += ["--guide", "conv1_1_relu", "--steps", 1, "--out", tmp_path]
-    args = __main__.make_parser().parse_args([str(a) for a in [*OPTIONS, *arguments]])
-    network, added = train.build_network(args)
-    assert not added and type(network.get_layer("up2")).__name__ == "PacConv2D"
+    network, trained = built([*OPTIONS, *arguments])
+    assert trained is network and type(network.get_layer("up2")).__name__ == "PacConv2D"
     image = next(drawn_examples())["image"][None].astype(np.float32)
     before, after = (np.asarray(n(image)) for n in (load(base), network))
     np.testing.assert_allclose(after, before, atol=1e-3 * np.abs(before).max())
@@ -102,20 +119,17 @@ def test_swapped_layers_start_as_they_were(base, tmp_path):
 CRF = ["--crf", '[{"kernel_size": 3, "compatibility": "4d"}]', "--mean-field-steps", 2]
 
 
-@pytest.mark.parametrize(
-    "full_disk", [6, pytest.param(8, marks=pytest.mark.slow)], ids=["crf alone", "together"]
-)
-def test_an_interrupted_and_resumed_training_ends_with_the_same_bits(tmp_path, tiny, full_disk):
-    # Checkpoints 1 to 4 are those of the whole run, the others those of the interrupted one.
-    options = [*OPTIONS, "--start", tiny, *CRF, "--crf-steps-alone", 4]
-    options += ["--steps", 4, "--save-every", 2]
+@pytest.mark.parametrize("alone", [["--crf-alone"], pytest.param([], marks=pytest.mark.slow)])
+def test_an_interrupted_and_resumed_training_ends_with_the_same_bits(tmp_path, tiny, alone):
+    # Checkpoints 1 and 2 are those of the whole run, the others those of the interrupted one.
+    options = [*OPTIONS, "--start", tiny, *CRF, *alone, "--steps", 4, "--save-every", 2]
     whole, stopped = ([*options, "--out", tmp_path / name] for name in ("whole", "stopped"))
-    output = finish(start_child(full_disk, whole, stopped, [*stopped, "--resume"]))
+    output = finish(start_child(4, whole, stopped, [*stopped, "--resume"]))
     assert "No space is left on the disk" in output
-    assert f"steps {2 * (full_disk - 5) + 1} to 8" in output
+    assert "steps 3 to 4" in output
     assert log_of(tmp_path / "stopped") == log_of(tmp_path / "whole")
     assert_same_bits(tmp_path / "stopped", tmp_path / "whole")
-    assert not checkpoints.stale_files(tmp_path / "stopped")
+    assert not list((tmp_path / "stopped").glob(".*"))
 
 
 @pytest.mark.slow
@@ -131,7 +145,7 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
     time.sleep(0.3)  # into the steps after the checkpoint
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    step = checkpoints.load_checkpoint(tmp_path / "killed" / "checkpoint.npz").step
+    step, _, _ = read_checkpoint(tmp_path / "killed" / "checkpoint.npz")
     assert step < 30
     output = finish(start_child(0, [*options, "--resume"]))
     assert f"steps {step + 1} to 30" in output

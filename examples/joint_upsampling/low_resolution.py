@@ -1,8 +1,9 @@
-"""Makes low-res targets. Arrays are NumPy, (rows, cols, channels), without a batch."""
+"""Makes low-res targets. Images are (rows, cols, channels), without a batch."""
 
 import functools
 
 import numpy as np
+import tensorflow as tf
 from scipy.ndimage import distance_transform_edt
 from skimage.transform import resize
 
@@ -24,16 +25,22 @@ def low_resolution(image, factor, how="center"):
     """The low-res image, `factor` times smaller, made in one of the ways of `LOW_RES`.
 
     "center" and "last" take one pixel of every cell; the others are scikit-image's antialiased
-    `resize`. Height and width must be multiples of `factor`.
+    `resize`. Height and width must be multiples of `factor`. The image is a NumPy array or, in a
+    `tf.data` pipeline, a tensor; the result is of the same kind.
     """
     if how == "center":
         return sample_centers(image, factor)
     if how == "last":
         return image[factor - 1 :: factor, factor - 1 :: factor]
-    rows, cols = (_resizing(size, factor, how) for size in image.shape[:2])
-    low = np.einsum("ri,ijc,sj->rsc", rows, image, cols, optimize=True)
+    if isinstance(image, np.ndarray):
+        einsum, clip = functools.partial(np.einsum, optimize=True), np.clip
+        low, high = image.min(), image.max()
+    else:
+        einsum, clip = tf.einsum, tf.clip_by_value
+        low, high = tf.reduce_min(image), tf.reduce_max(image)
+    rows, cols = (_resizing(n, factor, how).astype(image.dtype.name) for n in image.shape[:2])
     # Bicubic interpolation overshoots at edges; scikit-image clips it, too.
-    return np.clip(low, image.min(), image.max()).astype(image.dtype)
+    return clip(einsum("ri,ijc,sj->rsc", rows, image, cols), low, high)
 
 
 @functools.lru_cache(maxsize=16)

@@ -8,7 +8,7 @@ import math
 import keras
 import numpy as np
 
-from examples.upsampling.low_resolution import offset_and_scale
+from examples.joint_upsampling.low_resolution import offset_and_scale
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample
 
 

@@ -1,26 +1,97 @@
-"""Folders of images and their partners (targets or labels), paired by name."""
+"""The tfds builders of a folder of your own images with depth, flow or labels, paired by name."""
 
 import dataclasses
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
 
-from examples.datasets.features import example
-from examples.files import IMAGE_SUFFIXES, read_image
+from examples.datasets.features import (
+    example,
+    joint_upsampling_features,
+    segmentation_features,
+)
+from examples.files import (
+    IGNORED_LABEL,
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    TARGET_SUFFIXES,
+    read_image,
+    read_label,
+    read_target,
+)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
-class PairedFolderConfig(tfds.core.BuilderConfig):
-    """Which files a data set has."""
+class FolderConfig(tfds.core.BuilderConfig):
+    """Which files, and how to read them; made by `pairs_config` or `labels_config`."""
 
     # {split: [(name, image, partner)]}; tfds prints its configurations, and this one may be long
     pairs: dict = dataclasses.field(repr=False)
+    read: Callable = dataclasses.field(repr=False)  # function of the path of a partner
+    channels: int = 1  # of a partner
 
 
-class PairedFolder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Base class: a subclass says what a partner is (`PARTNER`), and reads it (`read_partner`)."""
+def pairs_config(folder, images="images", targets="targets", unknown=None, scale=1.0):
+    """The configuration for a folder of images and targets, paired as in `paired_files`.
+
+    Args:
+        folder: the folder.
+        images: sub-folder of the images (PNG, JPEG); "." if they are in the folder itself.
+        targets: sub-folder of the targets: depth (grey PNG of 8 or 16 bits, .npy) or flow (.flo);
+            "." as above.
+        unknown, scale: see `examples.files.read_target`.
+    """
+
+    def read(path):
+        target = read_target(path, unknown, scale)
+        if target.shape[2] != channels:
+            raise ValueError(
+                f"{path} must have {channels} channels, as the first target has. "
+                f"Received: {target.shape[2]}"
+            )
+        if np.isnan(target).all():
+            raise ValueError(f"{path} has no pixel whose value is known")
+        return target
+
+    files = paired_files(folder, images, targets, TARGET_SUFFIXES, unknown, scale)
+    _, _, first = next(iter(files["pairs"].values()))[0]
+    channels = read_target(first, unknown, scale).shape[2]
+    return FolderConfig(**files, read=read, channels=channels)
+
+
+def labels_config(folder, images="images", labels="labels", ignore=IGNORED_LABEL):
+    """The configuration for a folder of images and labels, paired as in `paired_files`.
+
+    Args:
+        folder: the folder.
+        images: sub-folder of the images (PNG, JPEG); "." if they are in the folder itself.
+        labels: sub-folder of the labels, 8-bit PNGs: grey, or with a palette whose indices are
+            the labels.
+        ignore: int, number in the files that marks pixels that don't count; it becomes 255 in
+            the data set. 255 itself always marks such pixels.
+    """
+
+    def read(path):
+        label = read_label(path)
+        return np.where(label == ignore, np.uint8(IGNORED_LABEL), label)
+
+    files = paired_files(folder, images, labels, LABEL_SUFFIXES, ignore)
+    return FolderConfig(**files, read=read)
+
+
+class ImageFolderPairs(tfds.core.GeneratorBasedBuilder):
+    """Images with depth or optical flow, from a folder."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    PARTNER = "target"
+
+    def _info(self):
+        features = joint_upsampling_features(self.builder_config.channels)
+        return self.dataset_info_from_configs(description=self.__doc__, features=features)
 
     def _split_generators(self, dl_manager):
         pairs = self.builder_config.pairs
@@ -28,15 +99,25 @@ class PairedFolder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, files):
         for name, image_path, path in files:
-            partner = self.read_partner(path)
+            partner = self.builder_config.read(path)
             try:
                 yield name, example(name, read_image(image_path), self.PARTNER, partner)
             except ValueError as error:
                 raise ValueError(f"{image_path} and {path}: {error}") from error
 
 
+class ImageFolderLabels(ImageFolderPairs):
+    """Images with a label for every pixel, from a folder."""
+
+    PARTNER = "label"
+
+    def _info(self):
+        features = segmentation_features()
+        return self.dataset_info_from_configs(description=self.__doc__, features=features)
+
+
 def paired_files(folder, images, partners, suffixes, *how):
-    """Return the arguments `name` and `pairs` of a `PairedFolderConfig`.
+    """Return the arguments `name` and `pairs` of a `FolderConfig`.
 
     An image and its partner have the same file name but for the suffix. If the folder has no such
     pairs but its sub-folders have, each of those is a split; else there is one split, `train`.

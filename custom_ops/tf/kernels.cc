@@ -1,5 +1,6 @@
 // The kernels of the four ops: read a call, have the core check it, allocate, run it.
 #include <algorithm>
+#include <optional>
 
 #include "call.h"
 #include "tensorflow/core/lib/core/threadpool.h"
@@ -33,8 +34,14 @@ struct Cpu {
     ThreadPool* pool = static_cast<ThreadPool*>(context);
     // A few blocks a thread, so that none waits long for the last one.
     const int64_t block = std::max<int64_t>(1, count / (8 * (pool->NumThreads() + 1)));
+    // The constructor is deprecated, but what replaces it is newer than TensorFlow 2.18.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    const ThreadPool::SchedulingParams fixed(ThreadPool::SchedulingStrategy::kFixedBlockSize,
+                                             std::nullopt, block);
+#pragma GCC diagnostic pop
     pool->ParallelForWithWorkerId(
-        count, ThreadPool::SchedulingParams::Fixed(block),
+        count, fixed,
         [part, job](int64_t begin, int64_t end, int worker) { part(job, begin, end, worker); });
   }
 

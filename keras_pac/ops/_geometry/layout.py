@@ -1,5 +1,6 @@
 """Conversion between the user's layout and channels_last, in which everything is computed."""
 
+import numpy as np
 from keras import ops
 
 
@@ -36,5 +37,11 @@ def shape_to(shape, data_format):
 
 
 def mirrored(filter):
-    """The filter (kh, kw, Cout, Cin) of a transposed convolution as that of its windowed sum."""
-    return ops.transpose(ops.flip(filter, axis=(0, 1)), (0, 1, 3, 2))
+    """The filter (kh, kw, Cout, Cin) of a transposed convolution as that of its windowed sum.
+
+    Its taps are taken in the opposite order: not every exporter knows how to reverse an axis.
+    """
+    rows, cols, *channels = filter.shape
+    taps = ops.reshape(filter, (rows * cols, *channels))
+    opposite = ops.take(taps, np.arange(rows * cols)[::-1], axis=0)
+    return ops.transpose(ops.reshape(opposite, filter.shape), (0, 1, 3, 2))

@@ -1,6 +1,6 @@
-"""Runs the segmentation program on a few drawn images, once for each list of arguments in the JSON.
+"""Runs the segmentation program on a few drawn images.
 
-With `--full-disk N` before them, the Nth checkpoint of all runs together finds the disk full.
+The JSON has the number of the checkpoint that finds the disk full (0: none), then the arguments.
 """
 
 import json
@@ -56,10 +56,9 @@ def open_drawn(args, split):
 
 if __name__ == "__main__":
     data.open_dataset = open_drawn
-    full_disk, *runs = json.loads(sys.argv[1])
+    full_disk, *arguments = json.loads(sys.argv[1])
     run.np.savez = full_on_call(full_disk, np.savez)
-    for arguments in runs:
-        try:
-            __main__.main(arguments)
-        except SystemExit as end:
-            print(end)
+    try:
+        __main__.main(arguments)
+    except SystemExit as end:
+        print(end)

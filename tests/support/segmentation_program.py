@@ -20,9 +20,9 @@ def run_program(*arguments):
     command_line.run_command(__main__.make_parser().parse_args([str(a) for a in arguments]))
 
 
-def start_child(full_disk, *runs):
-    """A process that runs the program once for each list of arguments."""
-    arguments = json.dumps([full_disk, *([str(a) for a in run] for run in runs)])
+def start_child(full_disk, arguments):
+    """A process of its own; the checkpoint with the number `full_disk` finds the disk full."""
+    arguments = json.dumps([full_disk, *map(str, arguments)])
     return start_python("-m", "tests.support.segmentation_child", arguments)
 
 

@@ -1,10 +1,11 @@
 PYTHON ?= python3
-BIN := .venv/bin
-INSTALLED := .venv/installed
-BUILD_OP = $(BIN)/python -m custom_ops.build
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+BUILD_OP = $(BIN)/python -m keras_pac.build --folder keras_pac/_compiled --objects build/op
 CXX_SOURCES = $(shell find custom_ops tests -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo op test test-slow bench lint clean
+.PHONY: demo op test test-oldest test-slow bench lint clean
 
 demo: $(INSTALLED)
 	$(BUILD_OP) --optional
@@ -16,6 +17,9 @@ op: $(INSTALLED)
 test: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2
+
+test-oldest:
+	PIP_CONSTRAINT=$(CURDIR)/constraints-oldest.txt $(MAKE) test VENV=.venv-oldest
 
 test-slow: $(INSTALLED)
 	$(BUILD_OP) --optional
@@ -32,10 +36,10 @@ lint: $(INSTALLED)
 	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
 
 clean:
-	rm -rf .venv build dist keras_pac/_compiled outputs .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-oldest build dist keras_pac/_compiled outputs .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): pyproject.toml setup.py
-	$(PYTHON) -m venv .venv
+$(INSTALLED): pyproject.toml setup.py constraints-oldest.txt
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[examples,test]'
 	touch $@

@@ -201,7 +201,7 @@ def _naming(path):
 
 def _open_image(path):
     try:
-        return Image.open(path, formats=("PNG", "JPEG"))
+        return Image.open(os.fspath(path), formats=("PNG", "JPEG"))
     except Image.UnidentifiedImageError:
         raise ValueError("it is no PNG or JPEG, or it is truncated") from None
 

@@ -37,7 +37,7 @@ def info():
     lines += [
         f"  {key}: {value}"
         for key, value in library.built_with().items()
-        if key not in ("bytes", "state")
+        if key not in ("bytes", "sources", "state")
     ]
     if not keras_pac.not_supported_reasons("compiled"):
         lines.append(f"  runs with: {library.instructions()}")

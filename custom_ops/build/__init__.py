@@ -1,1 +1,1 @@
-"""Builds the compiled op (`python -m custom_ops.build`), or its core alone (`….build.core`)."""
+"""Builds the core alone (`python -m custom_ops.build.core`); `python -m keras_pac.build` the op."""

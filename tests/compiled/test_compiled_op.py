@@ -1,7 +1,5 @@
 """The compiled op itself: bad input straight into it, loading, unknown sizes."""
 
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -207,74 +205,6 @@ def test_second_derivatives_are_refused_with_the_switch(rng):
             slope = inner.gradient(y, x)
     with pytest.raises(NotImplementedError, match="set_implementation"):
         outer.gradient(slope, x)
-
-
-# Loading.
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder for another library; afterwards the loaded library is back."""
-    monkeypatch.setattr(library, "FOLDER", tmp_path)
-    library.load.cache_clear()
-    library.warn_if_refused.cache_clear()
-    yield tmp_path
-    library.load.cache_clear()
-    library.warn_if_refused.cache_clear()
-
-
-def write_info(folder, **changes):
-    (folder / library.LIBRARY).write_bytes(b"no library")
-    info = {"tensorflow": tf.__version__, "keras_pac": keras_pac.__version__, "bytes": 10}
-    info |= changes
-    (folder / library.INFO).write_text(json.dumps(info))
-
-
-def test_a_library_that_is_not_built_is_no_warning(folder, recwarn):
-    (reason,) = keras_pac.not_supported_reasons("compiled")
-    assert "not built" in reason and "make op" in reason
-    with keras_pac.implementation("auto"):
-        assert keras_pac.get_implementation() == "taps"
-    assert not recwarn.list
-    with pytest.raises(ValueError, match="not built"):
-        keras_pac.set_implementation("compiled")
-
-
-@pytest.mark.parametrize("package", ["tensorflow", "keras_pac"])
-def test_a_library_built_for_another_version_is_refused_and_reported_once(folder, package):
-    write_info(folder, **{package: "1.2.3"})
-    (reason,) = keras_pac.not_supported_reasons("compiled")
-    assert "1.2.3" in reason and "make op" in reason
-    with keras_pac.implementation("auto"):
-        with pytest.warns(UserWarning, match="1.2.3") as warnings:
-            assert keras_pac.get_implementation() == "taps"
-            assert keras_pac.get_implementation() == "taps"
-    assert len(warnings) == 1
-    with pytest.raises(ValueError, match="1.2.3"):
-        keras_pac.set_implementation("compiled")
-
-
-def test_a_library_that_says_nothing_about_itself_is_refused(folder):
-    (folder / library.LIBRARY).write_bytes(b"no library")
-    for text in (None, "", "[]", "{"):
-        if text is not None:
-            (folder / library.INFO).write_text(text)
-        library.load.cache_clear()
-        (reason,) = keras_pac.not_supported_reasons("compiled")
-        assert library.INFO in reason and "make op" in reason
-
-
-def test_a_library_that_was_cut_off_is_refused(folder):
-    """Loading it would crash the process."""
-    write_info(folder, bytes=11)
-    (reason,) = keras_pac.not_supported_reasons("compiled")
-    assert "10 bytes" in reason and "11 were built" in reason
-
-
-def test_the_error_of_a_broken_library_is_shown(folder):
-    write_info(folder)
-    (reason,) = keras_pac.not_supported_reasons("compiled")
-    assert "can't be loaded" in reason and library.LIBRARY in reason
 
 
 @needs_op

@@ -1,64 +1,137 @@
-"""Loads the library of the compiled op, once, or gives the reason why it can't be loaded."""
+"""Finds and loads the libraries of the compiled op, once, or gives the reason why it can't.
+
+There are two, each with a JSON file beside it that says what it was built with: the core, and an
+adapter for a minor version of TensorFlow. They come with the package, or `python -m
+keras_pac.build` puts them into the user's cache.
+"""
 
 import ctypes
 import functools
+import hashlib
 import json
+import os
 import pathlib
+import shutil
 import warnings
 
 from keras_pac.version import __version__
 
-FOLDER = pathlib.Path(__file__).parents[2] / "_compiled"
-# The build reads these two names here.
-LIBRARY = "keras_pac_ops.so"
-INFO = "keras_pac_ops.json"
-HOW = "`make op` in the sources builds it"
+_PACKAGE = pathlib.Path(__file__).parents[2]
+FOLDER = _PACKAGE / "_compiled"
+# In a wheel the sources are inside the package.
+SOURCES = next(
+    (path for path in (_PACKAGE / "_custom_ops", _PACKAGE.parent / "custom_ops") if path.exists()),
+    None,
+)
+CORE = "libkeras_pac_core.so"
 
 
-def built_with(folder=None):
-    """What the library was built with, as its build wrote it down: a dict, empty if unknown."""
+def adapter(tensorflow_version):
+    """The name of the adapter's library for a version of TensorFlow."""
+    return f"keras_pac_tf_{_minor(tensorflow_version)}.so"
+
+
+def _minor(version):
+    return ".".join(version.split(".")[:2])
+
+
+def cache_folder():
+    """Where `python -m keras_pac.build` puts the libraries."""
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(cache) / "keras_pac" / __version__
+
+
+def read_info(path):
+    """What the JSON file beside a library holds; empty if it is missing or damaged."""
     try:
-        info = json.loads(((folder or FOLDER) / INFO).read_text())
+        info = json.loads(path.with_suffix(".json").read_text())
     except (OSError, ValueError):
         return {}
     return info if isinstance(info, dict) else {}
 
 
+@functools.cache
+def checksum_of_sources():
+    """A checksum over all C++ and CUDA sources."""
+    total = hashlib.sha256()
+    for path in sorted(SOURCES.rglob("*")):
+        if path.suffix in (".h", ".cc", ".cu", ".cuh"):
+            total.update(path.relative_to(SOURCES).as_posix().encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def how():
+    """What builds the op here."""
+    compiler = os.environ.get("CXX", "g++").split()[0]
+    if shutil.which(compiler) is None:
+        return f"`python -m keras_pac.build` builds it, once there is a C++ compiler ({compiler})"
+    return "`python -m keras_pac.build` builds it"
+
+
 def refusal(folder):
-    """Why the library in a folder must not be loaded: a sentence, or None."""
-    if not (folder / LIBRARY).exists():
-        return f"the compiled op is not built: {HOW}."
-    built = built_with(folder)
-    if not built:
-        return f"{INFO}, which says what the compiled op was built for, can't be read: {HOW} again."
+    """Why the libraries in a folder must not be loaded: a sentence, or None."""
     import tensorflow as tf
 
-    here = {"tensorflow": ("TensorFlow", tf.__version__), "keras_pac": ("keras_pac", __version__)}
-    for package, (name, version) in here.items():
-        if built.get(package) != version:
+    here = tf.__version__
+    libraries = folder / CORE, folder / adapter(here)
+    if not libraries[1].exists():
+        names = [path.stem.rpartition("_")[2] for path in folder.glob(adapter("*"))]
+        if not names:
+            return f"the compiled op is not built: {how()}."
+        there = ", ".join(sorted(names, key=lambda name: [int(n) for n in name.split(".")]))
+        return f"the compiled op is there for TensorFlow {there}, and this is {here}: {how()}."
+    core, own = map(read_info, libraries)
+    for path, info in zip(libraries, (core, own)):
+        if not info:
+            name = path.with_suffix(".json").name
+            return f"{name}, which says what the compiled op is, can't be read: {how()} again."
+        if (built := info.get("keras_pac")) != __version__:
             return (
-                f"the compiled op was built for {name} {built.get(package, '(unknown)')}, and this "
-                f"is {version}: {HOW} again."
+                f"the compiled op was built for keras_pac {built}, and this is {__version__}: "
+                f"{how()} again."
             )
-    # Loading a truncated library would crash the process.
-    if built.get("bytes") != (size := (folder / LIBRARY).stat().st_size):
-        return (
-            f"the compiled op has {size} bytes, and {built.get('bytes')} were built: {HOW} again."
-        )
+        # Loading a truncated library would crash the process.
+        size = path.stat().st_size if path.exists() else "no"
+        if info.get("bytes") != size:
+            return (
+                f"{path.name} has {size} bytes, and {info.get('bytes')} were built: {how()} again."
+            )
+    if own.get("core") != core.get("state"):
+        return f"{libraries[1].name} was built for another {CORE}: {how()} again."
     return None
+
+
+@functools.cache
+def chosen_folder():
+    """The folder of the libraries: that of the user's cache, if it fits these sources."""
+    cache = cache_folder()
+    if (cache / CORE).exists() and refusal(cache) is None:
+        if read_info(cache / CORE).get("sources") == checksum_of_sources():
+            return cache
+    return FOLDER
+
+
+def built_with():
+    """What the core was built with, as its build wrote it down, and for which TensorFlow."""
+    import tensorflow as tf
+
+    folder = chosen_folder()
+    adapted = read_info(folder / adapter(tf.__version__)).get("tensorflow")
+    return {**read_info(folder / CORE), "tensorflow": adapted, "folder": str(folder)}
 
 
 @functools.cache
 def load():
     """The library's operations, or a sentence that says why they can't be loaded."""
-    if reason := refusal(FOLDER):
+    folder = chosen_folder()
+    if reason := refusal(folder):
         return reason
     import tensorflow as tf
 
     try:
-        return tf.load_op_library(str(FOLDER / LIBRARY))
+        return tf.load_op_library(str(folder / adapter(tf.__version__)))
     except (tf.errors.OpError, OSError) as error:
-        return f"the compiled op can't be loaded ({error}): {HOW} again."
+        return f"the compiled op can't be loaded ({error}): {how()} again."
 
 
 def not_loaded_reasons():
@@ -74,14 +147,14 @@ def has_cuda():
 
 def instructions():
     """The vector instructions that the loaded library uses on this processor."""
-    function = ctypes.CDLL(str(FOLDER / LIBRARY)).kpac_cpu_instructions
+    function = ctypes.CDLL(str(chosen_folder() / CORE)).kpac_cpu_instructions
     function.restype = ctypes.c_char_p
     return function().decode()
 
 
 @functools.cache
 def warn_if_refused():
-    """Warn, once, if the library exists but can't be used."""
-    if (FOLDER / LIBRARY).exists():
+    """Warn, once, if a library exists but can't be used."""
+    if (chosen_folder() / CORE).exists():
         for reason in not_loaded_reasons():
             warnings.warn(f"keras_pac runs its portable code: {reason}", stacklevel=2)

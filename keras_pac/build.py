@@ -1,0 +1,282 @@
+"""Build the compiled op for the TensorFlow that is installed: `python -m keras_pac.build`.
+
+It goes into a folder of the user's cache, where keras_pac finds it. Environment variables:
+
+- `CXX`: the C++ compiler, `g++` by default; `LD` and `OBJCOPY`: of binutils.
+- `KERAS_PAC_CUDA=1`: also build the CUDA kernels; needs `nvcc`.
+- `KERAS_PAC_CUDA_ARCHITECTURES`: for these, "80;90" by default.
+- `KERAS_PAC_BUILD_JOBS`: how many files to compile at a time, 2 by default.
+- `XDG_CACHE_HOME`: the cache, `~/.cache` by default.
+
+There are two libraries: the core, and an adapter for this minor version of TensorFlow. Only what
+changed is compiled again. Beside each library goes a JSON file that says what it was built with,
+which the loader reads first.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import NamedTuple
+
+from keras_pac.ops._implementations import library
+from keras_pac.version import __version__
+
+
+def _load_core_build():
+    """The module that knows how to compile the core; it travels with the sources."""
+    path = library.SOURCES / "build" / "core.py"
+    spec = importlib.util.spec_from_file_location("keras_pac_core_build", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+core = _load_core_build()
+
+
+class BuildError(Exception):
+    """What is missing, or what the compiler said."""
+
+
+class TensorFlow(NamedTuple):
+    """A TensorFlow to build an adapter for."""
+
+    version: str
+    flags: Callable  # without arguments; returns the compiler's flags and the linker's
+
+
+def installed_tensorflow():
+    """The TensorFlow of this Python, which is imported only if there is something to compile."""
+    try:
+        version = importlib.metadata.version("tensorflow")
+    except importlib.metadata.PackageNotFoundError:  # tensorflow-cpu and others
+        import tensorflow as tf
+
+        version = tf.__version__
+
+    def flags():
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        import tensorflow as tf
+
+        return tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()
+
+    return TensorFlow(version, flags)
+
+
+def unpacked_tensorflow(version, folder):
+    """The TensorFlow of an official wheel that was unpacked: its folder `tensorflow`."""
+    compile_flags = [f"-I{folder / 'include'}", "-D_GLIBCXX_USE_CXX11_ABI=1", "--std=c++17"]
+    compile_flags.append("-DEIGEN_MAX_ALIGN_BYTES=64")
+    link_flags = [f"-L{folder}", "-l:libtensorflow_framework.so.2"]
+    return TensorFlow(version, lambda: (compile_flags, link_flags))
+
+
+def build(folder, objects, tensorflows):
+    """Build the core and an adapter for each TensorFlow into `folder`; True if anything changed.
+
+    `objects` is a folder for what can be used again.
+    """
+    compiler, nvcc = core.cxx(), _nvcc()
+    if shutil.which(compiler[0]) is None:
+        raise BuildError(f"there is no C++ compiler {compiler[0]!r}; CXX names another")
+    for variable, tool in zip(("LD", "OBJCOPY"), core.binutils()):
+        if shutil.which(tool) is None:
+            raise BuildError(f"there is no {tool!r}; {variable} names another")
+    common = {
+        "keras_pac": __version__,
+        "sources": library.checksum_of_sources(),
+        "compiler": _output([*compiler, "--version"]).splitlines()[0],
+        "flags": " ".join(core.FLAGS),
+        "cuda": _cuda_version(nvcc) if nvcc else None,
+    }
+    with _alone(folder):
+        about = {
+            **common,
+            "instructions": core.instruction_sets(),
+            "cuda_architectures": _architectures() if nvcc else None,
+        }
+
+        def core_flags():
+            cuda = core.cuda_link_flags(nvcc) if nvcc else []
+            return [], [f"-Wl,-soname,{library.CORE}", *cuda]
+
+        steps, path = _core_steps(compiler, nvcc), folder / library.CORE
+        changed = _build_library(path, objects / "core", steps, core_flags, about)
+        about = {**common, "core": library.read_info(path)["state"]}
+        for tensorflow in tensorflows:
+
+            def adapter_flags(tensorflow=tensorflow):
+                compile_flags, link_flags = tensorflow.flags()
+                # Warnings in TensorFlow's headers are none of ours.
+                compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
+                compile_flags += ["-DKERAS_PAC_CUDA"] if nvcc else []
+                own = [f"-L{folder}", f"-l:{library.CORE}", "-Wl,-rpath,$ORIGIN"]
+                return compile_flags, [*link_flags, *own]
+
+            about["tensorflow"] = tensorflow.version
+            steps, path = _adapter_steps(compiler), folder / library.adapter(tensorflow.version)
+            changed |= _build_library(path, objects / path.stem, steps, adapter_flags, about)
+    return changed
+
+
+def _build_library(path, objects, steps, flags, about):
+    """Build a library from the steps, unless it is up to date; True if it was not.
+
+    `flags()` are the compiler's and the linker's.
+    """
+    info = path.with_suffix(".json")
+    state = hashlib.sha256(json.dumps([about, steps], default=str).encode()).hexdigest()
+    if path.exists() and library.read_info(path).get("state") == state:
+        return False
+    objects.mkdir(parents=True, exist_ok=True)
+    compile_flags, link = flags()
+
+    def compile_one(step):
+        return _compile(step, compile_flags, objects / f"{step.name}.o", about)
+
+    jobs = int(os.environ.get("KERAS_PAC_BUILD_JOBS", "2"))
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        files = list(pool.map(compile_one, steps))
+    # A library without the file beside it is refused, so none is ever taken for another.
+    info.unlink(missing_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    try:
+        _run([*core.cxx(), "-shared", "-o", unfinished, *files, *link])
+        os.replace(unfinished, path)
+        about = {**about, "bytes": path.stat().st_size, "state": state}
+        unfinished.write_text(json.dumps(about, indent=2) + "\n")
+        os.replace(unfinished, info)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return True
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    """Wait for another process that builds into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+        if not any(folder.iterdir()):  # the build has failed
+            folder.rmdir()
+
+
+def _adapter_steps(compiler):
+    """The steps of TensorFlow's side."""
+    paths = sorted((library.SOURCES / "tf").glob("*.cc"))
+    return [core.Step(path, path.stem, [*compiler, *core.FLAGS]) for path in paths]
+
+
+def _core_steps(compiler, nvcc):
+    options = {"cuda": True, "nvcc": nvcc, "architectures": _architectures()} if nvcc else {}
+    return core.core_steps(compiler=compiler, **options)
+
+
+def _nvcc():
+    if os.environ.get("KERAS_PAC_CUDA", "0") in ("", "0"):
+        return None
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        raise BuildError("KERAS_PAC_CUDA asks for CUDA kernels, and there is no `nvcc` on the path")
+    return nvcc
+
+
+def _architectures():
+    return os.environ.get("KERAS_PAC_CUDA_ARCHITECTURES", "80;90").split(";")
+
+
+def _cuda_version(nvcc):
+    found = re.search(r"release ([\d.]+)", _output([nvcc, "--version"]))
+    return found[1] if found else "unknown"
+
+
+def _compile(step, options, target, version):
+    """Make one object file, unless its source, what that includes and its commands are the same."""
+    dependencies = pathlib.Path(f"{target}.d")
+    commands = [
+        list(map(str, command))
+        for command in step.commands(target, *options, "-MMD", "-MF", dependencies)
+    ]
+    record = target.with_suffix(".json")
+    if target.exists() and dependencies.exists():
+        if _read(record) == _record(commands, version, dependencies):
+            return target
+    record.unlink(missing_ok=True)
+    print(f"compiling {step.name}", flush=True)
+    for command in commands:
+        _run(command)
+    record.write_text(json.dumps(_record(commands, version, dependencies)))
+    return target
+
+
+def _read(path):
+    """What a JSON file holds; None if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _record(commands, version, dependencies):
+    """What an object file depends on; TensorFlow's headers by its version."""
+    paths = dependencies.read_text().replace("\\\n", " ").split()[1:]
+    own = sorted(path for path in paths if str(library.SOURCES) in path and os.path.exists(path))
+    hashes = [hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() for path in own]
+    return [commands, version, own, hashes]
+
+
+def _run(command):
+    command = list(map(str, command))
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.stdout or process.stderr or process.returncode:
+        print(shlex.join(command), process.stdout, process.stderr, sep="\n", flush=True)
+    if process.returncode:
+        raise BuildError(f"the command above failed with status {process.returncode}")
+
+
+def _output(command):
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m keras_pac.build", description="Build the op.")
+    add = parser.add_argument
+    folder = library.cache_folder()
+    add("--folder", type=pathlib.Path, default=folder, help=f"where it goes ({folder})")
+    objects = "for what a next build can use again (a temporary folder)"
+    add("--objects", type=pathlib.Path, help=objects)
+    add("--optional", action="store_true", help="report a failure, but don't exit with one")
+    arguments = parser.parse_args()
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            objects = arguments.objects or pathlib.Path(temporary)
+            changed = build(arguments.folder, objects, [installed_tensorflow()])
+    except (BuildError, OSError, ImportError, ValueError) as error:
+        print(f"The compiled op was not built: {error}.", file=sys.stderr)
+        print("The portable code runs without it.", file=sys.stderr)
+        return 0 if arguments.optional else 1
+    print("The compiled op is built." if changed else "The compiled op is up to date.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

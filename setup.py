@@ -1,40 +1,56 @@
-"""The metadata is in pyproject.toml; this file builds the compiled op, if it is asked to.
+"""The metadata is in pyproject.toml; this file adds what the compiled op needs to a wheel.
 
-`KERAS_PAC_BUILD_OP=1 pip install --no-build-isolation .` puts it into the wheel. It needs a C++
-compiler and the TensorFlow that the op will run with. Otherwise the wheel is pure Python.
+The sources of the op travel in every wheel. `make wheel` puts built libraries into one, from the
+folder that KERAS_PAC_LIBRARIES names.
 """
 
 import os
 import pathlib
-import subprocess
-import sys
+import shutil
 
 from setuptools import Distribution, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
-BUILD_OP = os.environ.get("KERAS_PAC_BUILD_OP", "0") not in ("", "0")
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCES = ("core", "tf", "build")
+LIBRARIES = os.environ.get("KERAS_PAC_LIBRARIES")
 
 
 class BuildWithOp(build_py):
-    """Put the library beside the modules."""
+    """Put the sources of the op beside the modules, and its libraries."""
 
     def run(self):
         super().run()
         if self.editable_mode:
-            return  # the package is used where it is, and `make op` builds there
-        folder = pathlib.Path(self.build_lib, "keras_pac", "_compiled").absolute()
-        build = [sys.executable, "-m", "custom_ops.build", "--folder", str(folder)]
-        subprocess.run(build, cwd=pathlib.Path(__file__).resolve().parent, check=True)
+            return  # the package is used where it is
+        package = pathlib.Path(self.build_lib, "keras_pac")
+        without = shutil.ignore_patterns("__pycache__")
+        shutil.rmtree(package / "_custom_ops", ignore_errors=True)
+        for name in SOURCES:
+            source = HERE / "custom_ops" / name
+            shutil.copytree(source, package / "_custom_ops" / name, ignore=without)
+        if LIBRARIES:
+            shutil.rmtree(package / "_compiled", ignore_errors=True)
+            shutil.copytree(LIBRARIES, package / "_compiled")
 
 
-class PlatformDistribution(Distribution):
+class AnyPython(bdist_wheel):
+    """A wheel for this platform and every Python: the libraries don't know of Python."""
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+class WithLibraries(Distribution):
     """A wheel for this platform only."""
 
     def has_ext_modules(self):
         return True
 
 
-if BUILD_OP:
-    setup(cmdclass={"build_py": BuildWithOp}, distclass=PlatformDistribution)
+commands = {"build_py": BuildWithOp}
+if LIBRARIES:
+    setup(cmdclass={**commands, "bdist_wheel": AnyPython}, distclass=WithLibraries)
 else:
-    setup()
+    setup(cmdclass=commands)

@@ -17,7 +17,7 @@ FLOORS = [
     ["keras_pac.convert"],
     ["keras_pac"],
     ["benchmarks", "examples"],
-    ["custom_ops.harness"],
+    ["custom_ops.harness", "custom_ops.build.wheel"],
 ]
 LEVELS = {prefix: level for level, prefixes in enumerate(FLOORS) for prefix in prefixes}
 FOLDERS = ("keras_pac", "benchmarks", "examples", "custom_ops")

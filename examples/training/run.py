@@ -195,7 +195,7 @@ def variables_of(network):
 def write_checkpoint(path, step, settings, network):
     """Write the checkpoint; a kill at any moment leaves the old one or the new one."""
     header = np.frombuffer(json.dumps({"step": step, "settings": settings}).encode(), np.uint8)
-    values = [keras.ops.convert_to_numpy(variable) for variable in variables_of(network)]
+    values = [np.asarray(variable) for variable in variables_of(network)]
     with atomic_write(path) as file:
         np.savez(file, header, *values)
 

@@ -112,12 +112,12 @@ def chosen_folder():
 
 
 def built_with():
-    """What the core was built with, as its build wrote it down, and for which TensorFlow."""
+    """What the core was built with, and for which TensorFlow; empty if it is not there."""
     import tensorflow as tf
 
     folder = chosen_folder()
-    adapted = read_info(folder / adapter(tf.__version__)).get("tensorflow")
-    return {**read_info(folder / CORE), "tensorflow": adapted, "folder": str(folder)}
+    core, own = read_info(folder / CORE), read_info(folder / adapter(tf.__version__))
+    return core and {**core, "tensorflow": own.get("tensorflow"), "folder": str(folder)}
 
 
 @functools.cache

@@ -105,6 +105,30 @@ def test_no_flips_and_no_jitter_unless_asked_for():
     assert set(mirrors("--color-jitter")) == {"other colours"}
 
 
+def test_saturation_brightness_and_contrast_change_independently():
+    """All three are found again in what became of two greys and of a colour."""
+    found = []
+    for number in range(64):
+        seed = tf.constant([number, 0])
+        dark, grey, color = (
+            np.float64(data.change_colors(tf.constant([[values]]), seed)[0, 0])
+            for values in ([0.25] * 3, [0.5] * 3, [0.55, 0.45, 0.5])
+        )
+        gamma = np.log2(grey / dark)
+        np.testing.assert_allclose(gamma, gamma[0], rtol=1e-4)
+        gains = grey ** (1 / gamma) / 0.5
+        saturations = (color ** (1 / gamma) / gains - 0.5) / [0.05, -0.05, np.inf]
+        np.testing.assert_allclose(saturations[0], saturations[1], atol=1e-3)
+        found.append([saturations[0], *gains, gamma[0]])
+    found = np.array(found)
+    limits = [data.SATURATIONS, *[data.GAINS] * 3, data.GAMMAS]
+    for values, (low, high) in zip(found.T, limits):
+        assert low - 1e-3 <= values.min() < low + (high - low) / 8
+        assert high + 1e-3 >= values.max() > high - (high - low) / 8
+    correlations = np.corrcoef(found.T)[~np.eye(5, dtype=bool)]
+    assert np.abs(correlations).max() < 0.5
+
+
 def test_the_seed_decides_the_crops():
     first, again, other = (list(crops_of("--seed", seed)) for seed in (1, 1, 2))
     for one, two in zip(first, again):

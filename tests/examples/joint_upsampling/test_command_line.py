@@ -1,5 +1,6 @@
 """Help pages, defaults, and data that the joint upsampling program refuses."""
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,6 +26,31 @@ def test_the_defaults_are_the_paper_s_protocol():
     optimizer = train.make_optimizer(args, steps=5000)
     rates = [float(optimizer._learning_rate(step)) for step in (0, 3499, 3501, 4499, 4501)]
     np.testing.assert_allclose(rates, [1e-4, 1e-4, 1e-5, 1e-5, 1e-6])
+
+
+def optimizer_of(*options, steps):
+    args = ["train", "--data", "x", "--out", "y", *options]
+    return train.make_optimizer(__main__.make_parser().parse_args(args), steps)
+
+
+def test_the_rate_rises_before_it_falls_like_a_cosine():
+    options = "--schedule cosine --learning-rate 1e-3 --warmup 100".split()
+    optimizer = optimizer_of(*options, steps=1100)
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 50, 100, 350, 600, 1100)]
+    falling = [0.5e-3 * (1 + np.cos(np.pi * share)) for share in (0, 0.25, 0.5, 1)]
+    np.testing.assert_allclose(rates, [0, 0.5e-3, *falling], rtol=1e-5, atol=1e-9)
+    # A run that is too short for it warms up during one half.
+    short = optimizer_of(*options, steps=20)
+    rates = [float(short._learning_rate(step)) for step in (5, 10, 20)]
+    np.testing.assert_allclose(rates, [0.5e-3, 1e-3, 0], rtol=1e-5, atol=1e-9)
+
+
+def test_gradients_are_limited_and_losses_scaled_where_asked_for():
+    options = ("--clip-norm", "0.2"), ("--precision", "mixed_float16"), ()
+    limited, scaled, plain = (optimizer_of(*each, steps=9) for each in options)
+    assert limited.global_clipnorm == 0.2 and plain.global_clipnorm is None
+    assert isinstance(scaled, keras.optimizers.LossScaleOptimizer)
+    assert isinstance(plain, keras.optimizers.Adam)
 
 
 def write_pairs(folder, count=3, size=48):

@@ -89,6 +89,18 @@ def test_a_full_disk_leaves_the_last_checkpoint(drawn, tmp_path, monkeypatch):
     assert steps_of(tmp_path) == [1, 2, 3]
 
 
+def test_the_loss_is_the_one_that_was_asked_for(drawn, tmp_path):
+    logs = {}
+    for loss in ("l1", "l2"):
+        out = ["--loss", loss, "--steps", 1, "--batch-size", 1, "--out", tmp_path / loss]
+        run_program(*OPTIONS, *out)
+        (logs[loss],) = log_of(tmp_path / loss)
+    rmse = float(logs["l2"]["rmse"])
+    assert logs["l1"]["rmse"] == logs["l2"]["rmse"]
+    assert float(logs["l2"]["loss"]) == pytest.approx(rmse**2, rel=1e-5)
+    assert 0.1 * rmse < float(logs["l1"]["loss"]) < 0.99 * rmse
+
+
 def test_images_that_are_deleted_while_training(tmp_path, monkeypatch):
     """The data set is a copy of them; if that is deleted, the program says so."""
     monkeypatch.setattr("examples.training.data.CACHE_BYTES", 0)

@@ -52,6 +52,26 @@ def test_prediction(tmp_path, interpolating, size, suffix):
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
 
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_what_overshoots_the_range_of_a_png_is_cut_off(tmp_path, interpolating, shift):
+    network = keras.models.load_model(interpolating)
+    network.branch_f[-1].bias.assign([0.5 + shift])
+    network.save(tmp_path / "shifted.keras")
+    Image.new("RGB", (64, 48), (90, 80, 70)).save(tmp_path / "image.png")
+    low = np.zeros((12, 16), np.uint16)
+    low[:, 8:] = 65535
+    Image.fromarray(low).save(tmp_path / "low.png")
+    files_of = ["--image", tmp_path / "image.png", "--depth", tmp_path / "low.png"]
+    for suffix in (".npy", ".png"):
+        output = tmp_path / f"depth{suffix}"
+        weights = ["--weights", tmp_path / "shifted.keras"]
+        run_program("predict", *weights, *files_of, "--output", output)
+    whole = files.read_target(tmp_path / "depth.npy")
+    assert whole.max() > 65535 if shift > 0 else whole.min() < 0
+    expected = np.clip(whole, 0, 65535)
+    np.testing.assert_allclose(files.read_target(tmp_path / "depth.png"), expected, atol=0.51)
+
+
 def test_prediction_checks_the_sizes(tmp_path, interpolating):
     Image.new("RGB", (64, 48)).save(tmp_path / "image.png")
     np.save(tmp_path / "low.npy", np.ones((12, 15), np.float32))

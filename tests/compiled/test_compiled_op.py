@@ -193,21 +193,6 @@ def test_a_graph_is_checked_while_it_is_made():
 
 
 @needs_op
-def test_second_derivatives_are_refused_with_the_switch(rng):
-    x = tf.constant(rng.standard_normal((1, 5, 5, 2)), "float32")
-    with keras_pac.implementation("compiled"):
-        layer = keras_pac.PacConv2D(2, 3)
-        with tf.GradientTape() as outer:
-            outer.watch(x)
-            with tf.GradientTape() as inner:
-                inner.watch(x)
-                y = layer(x)
-            slope = inner.gradient(y, x)
-    with pytest.raises(NotImplementedError, match="set_implementation"):
-        outer.gradient(slope, x)
-
-
-@needs_op
 def test_auto_chooses_the_compiled_op():
     with keras_pac.implementation("auto"):
         assert keras_pac.get_implementation() == "compiled"

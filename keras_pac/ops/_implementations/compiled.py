@@ -4,6 +4,10 @@ import keras
 import tensorflow as tf
 
 from keras_pac.ops._implementations import library
+from keras_pac.ops._implementations.higher_derivatives import (
+    adapting_kernel_derivatives,
+    windowed_sum_derivatives,
+)
 from keras_pac.ops._implementations.tracing import NODE_NAME
 
 
@@ -128,10 +132,5 @@ def _windowed_sum_gradient(op, upstream):
     return *gradients, None, None
 
 
-@tf.RegisterGradient("KerasPac>AdaptingKernelGrad")
-@tf.RegisterGradient("KerasPac>WindowedSumGrad")
-def _no_second_derivative(op, *upstream):
-    raise NotImplementedError(
-        "The compiled op has first derivatives only. For higher ones, and for forward-mode "
-        "differentiation, call keras_pac.set_implementation('taps') first."
-    )
+tf.RegisterGradient("KerasPac>AdaptingKernelGrad")(adapting_kernel_derivatives)
+tf.RegisterGradient("KerasPac>WindowedSumGrad")(windowed_sum_derivatives)

@@ -36,6 +36,15 @@ def test_epe_leaves_out_unknown_flow():
     assert metrics.epe(np.array([[[3.0, 4.0]] * 3]), truth) == 5
 
 
+@pytest.mark.parametrize("metric", [metrics.RootMeanSquaredError, metrics.EndPointError])
+def test_images_without_a_known_pixel_do_not_count_in_the_mean(metric):
+    metric, truth = metric(), np.zeros((3, 2, 2, 2), np.float32)
+    truth[1] = np.nan
+    metric.update_state(truth[:2], np.full((2, 2, 2, 2), 3, np.float32))
+    metric.update_state(truth[2:], np.full((1, 2, 2, 2), 1, np.float32))
+    assert float(metric.result()) == pytest.approx(np.sqrt(2) * (3 + 1) / 2)
+
+
 def test_the_border_is_left_out():
     truth = np.zeros((6, 6, 1), np.float32)
     result = np.full_like(truth, 100)

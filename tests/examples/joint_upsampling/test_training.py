@@ -44,6 +44,27 @@ def test_a_training_writes_its_logs_and_its_network(drawn, tmp_path):
     assert (tmp_path / "run" / "network.keras").stat().st_mtime_ns == written
 
 
+def test_a_validation_is_due_when_asked_for_and_is_what_evaluate_measures(drawn, tmp_path):
+    options = ["--validation", "test", "--validate-every", 2, "--border", 9]
+    run_program(*OPTIONS, *options, "--steps", 5, "--save-every", 1, "--out", tmp_path / "run")
+    measured = [float(row["val_measured"]) for row in log_of(tmp_path / "run")]
+    assert np.isfinite(measured).tolist() == [False, True, False, True, True]
+    network = tmp_path / "run" / "network.keras"
+    for border in (9, 3):
+        report = ["--border", border, "--json", tmp_path / "report.json"]
+        run_program("evaluate", "--data", "drawn", "--weights", network, *report)
+        report = json.loads((tmp_path / "report.json").read_text())
+        error = report["methods"][str(network)]["mean"]
+        assert (error == pytest.approx(measured[-1], rel=1e-5)) == (border == 9)
+
+
+def test_a_loss_that_is_no_number_ends_the_training_at_once(drawn, tmp_path):
+    options = ["--schedule", "steps", "--learning-rate", 1e30, "--steps", 9, "--save-every", 9]
+    with pytest.raises(UserError, match="before step 2; .* Try a smaller --learning-rate"):
+        run_program(*OPTIONS, *options, "--out", tmp_path)
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
 @pytest.fixture(scope="module")
 def short_run(tmp_path_factory):
     """The folder of a training of one step, to read from."""

@@ -54,6 +54,24 @@ def test_another_run_is_refused(base, drawn, capsys):
     assert (base / "network.keras").stat().st_mtime_ns == written
 
 
+def test_the_optimizers_and_their_schedules():
+    def optimizer_of(*options):
+        command = [*OPTIONS, *NEW, "--steps", "100", "--out", "unused", *options]
+        return train.make_optimizer(__main__.make_parser().parse_args(command))
+
+    sgd = optimizer_of("--optimizer", "sgd", "--learning-rate", "0.5")
+    assert isinstance(sgd, keras.optimizers.SGD) and sgd.momentum == 0.9
+    adam = optimizer_of("--schedule", "cosine", "--learning-rate", "0.5")
+    assert isinstance(adam, keras.optimizers.Adam)
+    shares = np.array([0, 0.25, 0.75, 1])
+    for optimizer, factors in (
+        (sgd, (1 - shares) ** 0.9),
+        (adam, (1 + np.cos(np.pi * shares)) / 2),
+    ):
+        rates = [float(optimizer._learning_rate(100 * share)) for share in shares]
+        np.testing.assert_allclose(rates, 0.5 * factors, rtol=1e-5, atol=1e-7)
+
+
 def test_any_program_can_load_the_trained_network(base):
     code = "import keras, keras_pac, sys; print(keras.models.load_model(sys.argv[1]).name)"
     assert output_of(code, [base / "network.keras"]).split()[-1] == "small"

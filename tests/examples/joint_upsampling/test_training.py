@@ -91,6 +91,19 @@ def test_a_checkpoint_of_another_run_is_refused(drawn, short_run, change, messag
     assert (short_run / "checkpoint.npz").read_bytes() == before
 
 
+def test_a_file_of_other_initial_weights_is_refused_and_a_moved_one_is_not(
+    drawn, short_run, tmp_path
+):
+    start = tmp_path / "start.keras"
+    shutil.copy(short_run / "network.keras", start)
+    options = [*OPTIONS, "--steps", 1, "--out", tmp_path / "run", "--initial-weights"]
+    run_program(*options, start)
+    run_program(*options, short_run / "network.keras", "--resume")
+    make_network("PacJointUpsampleLite", 4).save(start)
+    with pytest.raises(UserError, match="initial_weights is 'a file with checksum"):
+        run_program(*options, start, "--resume")
+
+
 def test_a_truncated_checkpoint_is_named(drawn, short_run, tmp_path):
     path = tmp_path / "checkpoint.npz"
     path.write_bytes((short_run / "checkpoint.npz").read_bytes()[:-1000])

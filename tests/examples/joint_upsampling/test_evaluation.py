@@ -13,7 +13,7 @@ from examples.joint_upsampling.initial_weights import start_as_interpolation
 from examples.joint_upsampling.low_resolution import fill_unknown
 from examples.joint_upsampling.methods import upsample
 from examples.training.errors import UserError
-from keras_pac.models import DJIF, PacJointUpsampleLite
+from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsampleLite
 from tests.support.joint_upsampling_child import drawn_examples, examples_of
 from tests.support.joint_upsampling_program import run_program
 
@@ -126,7 +126,33 @@ def test_evaluation(drawn, tmp_path, capsys):
     assert len(errors) == 5
     assert report["methods"]["nearest"]["mean"] == pytest.approx(np.mean(list(errors.values())))
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["scene 100.png"]
-    assert "of bilinear" in capsys.readouterr().out
+    means = {name: method["mean"] for name, method in report["methods"].items()}
+    share = means["nearest"] / means["bilinear"]
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["nearest", f"{means['nearest']:.4f}", f"{share:.3f}"] in table
+
+
+@pytest.mark.parametrize(("tile", "largest"), [(24, 6 + 1), (0, 12)])
+def test_images_go_through_a_network_in_tiles(monkeypatch, tmp_path, tile, largest):
+    """Of 6 low-res pixels and the one beside them that a window of 9 pixels reaches."""
+    one = examples_of([next(drawn_examples())])
+    monkeypatch.setattr(data, "open_dataset", lambda args, split: one)
+    filter, seen, call = JointBilateralUpsample(4, 9, 0.4, 6), [], JointBilateralUpsample.call
+    filter.save(tmp_path / "filter.keras")
+
+    def look(model, inputs, **options):
+        seen.append(max(inputs[0].shape[1:3], key=lambda size: size or 0))
+        return call(model, inputs, **options)
+
+    Image.new("RGB", (48, 48)).save(tmp_path / "image.png")
+    np.save(tmp_path / "low.npy", np.eye(12, dtype=np.float32))
+    inputs = ["--image", tmp_path / "image.png", "--depth", tmp_path / "low.npy"]
+    predict = ["predict", *inputs, "--output", tmp_path / "result.npy"]
+    monkeypatch.setattr(JointBilateralUpsample, "call", look)
+    for command in (["evaluate", "--data", "one"], predict):
+        seen.clear()
+        run_program(*command, "--weights", tmp_path / "filter.keras", "--tile", tile)
+        assert max(size or 0 for size in seen) == largest
 
 
 def test_evaluation_refuses_a_network_of_another_factor_and_broken_files(drawn, tmp_path):

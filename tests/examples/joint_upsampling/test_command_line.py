@@ -1,11 +1,13 @@
 """Help pages, defaults, and data that the joint upsampling program refuses."""
 
+import argparse
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from examples.joint_upsampling import __main__, train
+from examples.joint_upsampling import __main__, data, train
 from examples.scenes.drawing import draw_scene
 from examples.training.errors import UserError
 from tests.support.joint_upsampling_program import OPTIONS, run_program
@@ -66,10 +68,35 @@ def write_pairs(folder, count=3, size=48):
 def test_folders_of_pairs(tmp_path, capsys):
     pairs = [*write_pairs(tmp_path / "pairs"), "--data-dir", tmp_path / "prepared"]
     pairs += ["--unknown", 0, "--target-scale", 0.01]
+    path = tmp_path / "pairs" / "depth" / "1.png"
+    stored = np.array(Image.open(path))
+    stored[2:5, 3:9] = 0
+    Image.fromarray(stored).save(path)
     run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--steps", 1, "--out", tmp_path / "run")
     weights = tmp_path / "run" / "network.keras"
     run_program("evaluate", *pairs, "--weights", weights)
     assert "RMSE, mean of 3 images" in capsys.readouterr().out
+    args = __main__.make_parser().parse_args(["evaluate", *map(str, pairs)])
+    (found,) = (
+        example["target"][..., 0]
+        for example in data.arrays(data.open_dataset(args, "train"))
+        if example["name"] == "1"
+    )
+    np.testing.assert_allclose(found, np.where(stored == 0, np.nan, stored / 100), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--crop", 30], "multiple of the factor: 30 of 4 is not"),
+        (["--batch-size", 3], "--batch-size 3 cannot be shared equally by 2 devices"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(change, message):
+    command = [*OPTIONS, "--out", "unused", *map(str, change)]
+    strategy = argparse.Namespace(num_replicas_in_sync=2)
+    with pytest.raises(UserError, match=message):
+        train.check_sizes(__main__.make_parser().parse_args(command), strategy)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,23 @@ def test_evaluation(drawn, tmp_path, capsys):
     assert "of bilinear" in capsys.readouterr().out
 
 
+def test_the_low_res_targets_and_the_metric_are_those_asked_for(drawn, tmp_path):
+    options = ["--low-res", "last", "--metric", "epe", "--border", 0]
+    run_program("evaluate", "--data", "drawn", *options, "--json", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    truth = next(drawn_examples(first=100))["target"]
+    nearest = fill_unknown(truth)[3::4, 3::4].repeat(4, 0).repeat(4, 1)
+    expected = np.nanmean(np.abs(nearest - truth))
+    assert report["methods"]["nearest"]["images"]["scene 100"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_examples_of_one_name_are_refused(monkeypatch):
+    twice = [*drawn_examples(1, first=1), *drawn_examples(1, first=1)]
+    monkeypatch.setattr(data, "open_dataset", lambda args, split: examples_of(twice))
+    with pytest.raises(UserError, match="Two examples of the data set have the name scene 1"):
+        run_program("evaluate", "--data", "drawn")
+
+
 def test_evaluation_refuses_a_network_of_another_factor_and_broken_files(drawn, tmp_path):
     DJIF(8).save(tmp_path / "djif.keras")
     with pytest.raises(UserError, match="djif.keras upsamples ×8, not ×4"):

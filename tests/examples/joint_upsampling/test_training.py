@@ -1,5 +1,6 @@
 """Training: logs, checkpoints, interruptions, several devices."""
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -82,6 +83,7 @@ def short_run(tmp_path_factory):
         (["--factor", "8"], "factor is 4 there and 8 here"),
         (["--learning-rate", "0.5"], "learning_rate is 0.001 there and 0.5 here"),
         (["--seed", "7"], "seed is 0 there and 7 here"),
+        (["--steps", "2"], "steps is 1 there and 2 here"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(drawn, short_run, change, message):
@@ -89,6 +91,48 @@ def test_a_checkpoint_of_another_run_is_refused(drawn, short_run, change, messag
     with pytest.raises(UserError, match=message):
         run_program(*OPTIONS, "--steps", 1, "--out", short_run, "--resume", *change)
     assert (short_run / "checkpoint.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fingerprint": "others"}, "data set is 'drawn' there and 'others' here"),
+        ({"count": 4}, "images is 5 there and 4 here"),
+    ],
+)
+def test_a_checkpoint_of_a_run_on_other_images_is_refused(monkeypatch, short_run, change, message):
+    def open_others(args, split):
+        return dataclasses.replace(open_drawn(args, split), **change)
+
+    monkeypatch.setattr(data, "open_dataset", open_others)
+    with pytest.raises(UserError, match=message):
+        run_program(*OPTIONS, "--steps", 1, "--out", short_run, "--resume")
+
+
+def test_what_a_killed_process_left_is_removed(drawn, short_run, tmp_path):
+    """Rows after the checkpoint, a row that is written in part, and files without a name."""
+    shutil.copytree(short_run, tmp_path / "run")
+    log = tmp_path / "run" / "log.csv"
+    before = log.read_text()
+    row = dict(log_of(short_run)[0], step="2")
+    log.write_text(f"{before}{','.join(row.values())}\n0,0.00")
+    (tmp_path / "run" / ".checkpoint.npz.1.partial").write_bytes(b"half")
+    run_program(*OPTIONS, "--steps", 1, "--out", tmp_path / "run", "--resume")
+    assert log_of(tmp_path / "run") == log_of(short_run)
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_network_computes_in_the_precision_that_was_asked_for(drawn, tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def restore(run, network):
+        raise Seen({layer.compute_dtype for layer in network.branch_t})
+
+    monkeypatch.setattr("examples.training.run.Run.restore", restore)
+    with pytest.raises(Seen, match="{'bfloat16'}"):
+        options = ["--precision", "mixed_bfloat16", "--steps", 1, "--out", tmp_path]
+        run_program(*OPTIONS, *options)
 
 
 def test_a_file_of_other_initial_weights_is_refused_and_a_moved_one_is_not(
@@ -155,8 +199,8 @@ def test_images_that_are_deleted_while_training(tmp_path, monkeypatch):
 
 def test_a_data_set_of_one_image(tmp_path):
     pairs = [*write_pairs(tmp_path / "pairs", count=1), "--data-dir", tmp_path / "prepared"]
-    run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--epochs", 4, "--out", tmp_path / "run")
-    assert steps_of(tmp_path / "run") == [2]
+    run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--epochs", 3, "--out", tmp_path / "run")
+    assert steps_of(tmp_path / "run") == [2]  # batches of two: the last epoch is complete
 
 
 def test_a_run_goes_on_with_checkpoints_at_other_steps(drawn, tmp_path, monkeypatch):

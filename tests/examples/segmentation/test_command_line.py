@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from examples.segmentation import __main__, data
 from examples.training import command_line
@@ -67,6 +68,21 @@ def test_bad_files_stop_the_program_before_training(tmp_path, damage, message):
     with pytest.raises(UserError, match=message):
         run_program("train", *options, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_folders_of_other_names_and_another_ignored_label(tmp_path):
+    folder = make_labels(tmp_path / "mine", classes=5)
+    stored = {path.stem: np.asarray(Image.open(path)) for path in (folder / "labels").iterdir()}
+    for name, other in (("images", "photos"), ("labels", "truth")):
+        (folder / name).rename(folder / other)
+    command = ["evaluate", "--data", "image_folder_labels", "--manual-dir", folder]
+    command += ["--data-dir", tmp_path / "prepared", "--weights", "unused", "--ignore", 1]
+    command += ["--images", "photos", "--labels", "truth"]
+    args = __main__.make_parser().parse_args(list(map(str, command)))
+    found = {e["name"]: e["label"] for e in data.arrays(data.open_dataset(args, "train"), 5)}
+    assert sorted(found) == sorted(stored)
+    for name, label in stored.items():
+        np.testing.assert_array_equal(found[name], np.where(label == 1, 255, label))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,10 @@ def test_prediction(base, tmp_path):
                 np.asarray(stored.convert("RGB")), palettes.voc_palette()[expected]
             )
     assert files.read_label(output / "2008_000006.png").shape == (13, 71, 1)
+    run_program("predict", *weights, *inputs, "--output", tmp_path / "b", "--palette", "camvid")
+    with Image.open(tmp_path / "b" / "image 0.png") as stored:
+        colors = palettes.camvid_palette()[np.asarray(stored)]
+        np.testing.assert_array_equal(np.asarray(stored.convert("RGB")), colors)
 
 
 def test_prediction_does_not_overwrite_its_images(tiny, tmp_path):

@@ -132,6 +132,40 @@ def test_swapped_layers_start_as_they_were(base, tmp_path):
     image = next(drawn_examples())["image"][None].astype(np.float32)
     before, after = (np.asarray(n(image)) for n in (load(base), network))
     np.testing.assert_allclose(after, before, atol=1e-3 * np.abs(before).max())
+    loud, _ = built([*OPTIONS, *arguments, "--guide-scale", 1])
+    assert np.abs(np.asarray(loud(image)) - before).max() > 0.01 * np.abs(before).max()
+
+
+def test_the_crf_is_the_one_that_was_asked_for(tiny):
+    kernels = '[{"kernel_size": 3, "compatibility": "potts"}, {"kernel_size": 5}]'
+    options = ["--crf", kernels, "--mean-field-steps", 3, "--loose", "--color-scale", 20, 40]
+    options += ["--position-scale", 5, 10, "--steps", 1, "--out", "unused"]
+    network, _ = built([*OPTIONS, "--start", tiny, *options])
+    crf = network.get_layer("crf")
+    assert type(crf).__name__ == "PacCRFLoose" and crf.steps == 3
+    image = np.full((1, 9, 8, 3), 80, np.float32)
+    for number, (color, position) in enumerate([(20, 5), (40, 10)]):
+        found = np.asarray(network.get_layer(f"features_{number}")(image))[0, 6, 7]
+        expected = [6 / position, 7 / position, *[80 / color] * 3]
+        np.testing.assert_allclose(sorted(found), sorted(expected), rtol=1e-4)
+
+
+def test_the_seed_decides_the_initial_weights(drawn, tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def restore(run, network):
+        raise Seen(network.get_layer("conv1_1").kernel.numpy())
+
+    monkeypatch.setattr("examples.training.run.Run.restore", restore)
+    kernels = []
+    for seed in (3, 3, 4):
+        with pytest.raises(Seen) as seen:
+            run_program(*OPTIONS, *NEW, "--steps", 1, "--seed", seed, "--out", tmp_path)
+        kernels.append(seen.value.args[0])
+    first, again, other = kernels
+    np.testing.assert_array_equal(again, first)
+    assert np.abs(other - first).max() > 0.01
 
 
 CRF = ["--crf", '[{"kernel_size": 3, "compatibility": "4d"}]', "--mean-field-steps", 2]

@@ -25,7 +25,7 @@ class BuildWithOp(build_py):
         if self.editable_mode:
             return  # the package is used where it is
         package = pathlib.Path(self.build_lib, "keras_pac")
-        without = shutil.ignore_patterns("__pycache__")
+        without = shutil.ignore_patterns("__pycache__", "wheel.py")
         shutil.rmtree(package / "_custom_ops", ignore_errors=True)
         for name in SOURCES:
             source = HERE / "custom_ops" / name

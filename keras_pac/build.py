@@ -17,6 +17,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import fcntl
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -111,27 +112,28 @@ def build(folder, objects, tensorflows):
             "cuda_architectures": _architectures() if nvcc else None,
         }
 
-        def core_flags():
-            cuda = core.cuda_link_flags(nvcc) if nvcc else []
-            return [], [f"-Wl,-soname,{library.CORE}", *cuda]
-
         steps, path = _core_steps(compiler, nvcc), folder / library.CORE
-        changed = _build_library(path, objects / "core", steps, core_flags, about)
-        about = {**common, "core": library.read_info(path)["state"]}
+        flags = functools.partial(_core_flags, nvcc)
+        changed = _build_library(path, objects / "core", steps, flags, about)
+        state = library.read_info(path)["state"]
         for tensorflow in tensorflows:
-
-            def adapter_flags(tensorflow=tensorflow):
-                compile_flags, link_flags = tensorflow.flags()
-                # Warnings in TensorFlow's headers are none of ours.
-                compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
-                compile_flags += ["-DKERAS_PAC_CUDA"] if nvcc else []
-                own = [f"-L{folder}", f"-l:{library.CORE}", "-Wl,-rpath,$ORIGIN"]
-                return compile_flags, [*link_flags, *own]
-
-            about["tensorflow"] = tensorflow.version
+            about = {**common, "core": state, "tensorflow": tensorflow.version}
             steps, path = _adapter_steps(compiler), folder / library.adapter(tensorflow.version)
-            changed |= _build_library(path, objects / path.stem, steps, adapter_flags, about)
+            flags = functools.partial(_adapter_flags, tensorflow, folder, nvcc)
+            changed |= _build_library(path, objects / path.stem, steps, flags, about)
     return changed
+
+
+def _core_flags(nvcc):
+    return [], [f"-Wl,-soname,{library.CORE}", *(core.cuda_link_flags(nvcc) if nvcc else [])]
+
+
+def _adapter_flags(tensorflow, folder, nvcc):
+    compile_flags, link_flags = tensorflow.flags()
+    # Warnings in TensorFlow's headers are none of ours.
+    compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
+    compile_flags += ["-DKERAS_PAC_CUDA"] if nvcc else []
+    return compile_flags, [*link_flags, f"-L{folder}", f"-l:{library.CORE}", "-Wl,-rpath,$ORIGIN"]
 
 
 def _build_library(path, objects, steps, flags, about):
@@ -147,7 +149,8 @@ def _build_library(path, objects, steps, flags, about):
     compile_flags, link = flags()
 
     def compile_one(step):
-        return _compile(step, compile_flags, objects / f"{step.name}.o", about)
+        # Not all of `about`: with the checksum of all sources in it, all would be compiled again.
+        return _compile(step, compile_flags, objects / f"{step.name}.o", about.get("tensorflow"))
 
     jobs = int(os.environ.get("KERAS_PAC_BUILD_JOBS", "2"))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:

@@ -1,5 +1,6 @@
 """What `python -m keras_pac.build` does where it can't build, and where it can."""
 
+import shutil
 import stat
 
 import pytest
@@ -58,6 +59,20 @@ def test_a_home_that_is_read_only(tmp_path):
 def test_a_cache_that_is_no_folder(tmp_path):
     (tmp_path / "file").touch()
     assert "Not a directory" in failed_build(tmp_path, XDG_CACHE_HOME=str(tmp_path / "file"))
+
+
+@pytest.mark.skipif(shutil.which(build.core.cxx()[0]) is None, reason="there is no C++ compiler")
+def test_a_file_is_not_compiled_again_since_another_one_has_changed(tmp_path, capsys):
+    """The library is linked again, as it says of which sources it is."""
+    source = tmp_path / "one.cc"
+    source.write_text("int one() { return 1; }")
+    step = build.core.Step(source, "one", [*build.core.cxx(), "-fPIC"])
+    for sources, compiled in (("a", True), ("b", False), ("b", None)):
+        about = {"sources": sources}
+        paths = tmp_path / "one.so", tmp_path / "objects"
+        changed = build._build_library(*paths, [step], lambda: ([], []), about)
+        assert changed == (compiled is not None)
+        assert ("compiling one" in capsys.readouterr().out) == bool(compiled)
 
 
 def test_an_official_wheel_is_compiled_for_as_the_installed_one(tmp_path):

@@ -17,6 +17,8 @@ NO_SETTINGS = set(
     "data manual_dir data_dir split default_split images targets labels unknown target_scale "
     "render_pass ignore".split()
 )
+# Options that may name a file, whose content decides.
+FILES = ("start", "initial_weights", "weights")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -80,8 +82,9 @@ def add_report_options(parser, numbers, pictures):
 def settings_of(args, examples):
     """Everything that decides what a run computes, as JSON keeps it; files by their content."""
     settings = {name: value for name, value in vars(args).items() if name not in NO_SETTINGS}
-    for name, value in settings.items():
-        if isinstance(value, str) and Path(value).is_file():
+    for name in FILES:
+        value = settings.get(name)
+        if value and Path(value).is_file():
             settings[name] = f"a file with checksum {zlib.crc32(Path(value).read_bytes()):08x}"
     return {**settings, "images": examples.count, "data set": examples.fingerprint}
 

@@ -114,6 +114,15 @@ def built(options):
     return train.build_network(args)
 
 
+def test_a_crf_of_many_kernels_is_trained(tiny, drawn, tmp_path):
+    """Its JSON is longer than the name of a file may be."""
+    kernel = '{"kernel_size": 3, "compatibility": "potts", "dilation_rate": 2, "weight": 0.1}'
+    options = ["--start", tiny, "--crf", f"[{', '.join([kernel] * 4)}]", "--steps", 1]
+    assert len(options[3]) > 255
+    run_program(*OPTIONS, *options, "--out", tmp_path / "run")
+    assert steps_of(tmp_path / "run") == [1]
+
+
 def test_units_are_not_dropped_while_the_crf_is_trained_alone(tiny):
     options = [*OPTIONS, "--start", tiny, *CRF, "--steps", 1, "--out", "unused"]
     images = np.stack([example["image"][:33, :39] for example in drawn_examples(2)])

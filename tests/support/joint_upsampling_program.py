@@ -1,8 +1,11 @@
 """Runs the joint upsampling program, in this process or one of its own."""
 
 import keras
+import numpy as np
+from PIL import Image
 
 from examples.joint_upsampling import __main__
+from examples.scenes.drawing import draw_scene
 from examples.training import command_line
 from tests.support.processes import start_python
 
@@ -23,3 +26,13 @@ def start_child(*arguments, **environment):
 
 def weights_of(folder):
     return keras.models.load_model(folder / "network.keras").get_weights()
+
+
+def write_pairs(folder, count=3, size=48):
+    """Folders of PNGs as a person has them; 0 means unknown."""
+    for number in range(count):
+        image, disparity = draw_scene(np.random.default_rng(number), size)
+        for name, array in (("rgb", image), ("depth", (100 * disparity).astype(np.uint16))):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(folder / name / f"{number}.png")
+    return ["--data", "folder", "--images", folder / "rgb", "--targets", folder / "depth"]

@@ -6,9 +6,8 @@ import pytest
 from PIL import Image
 
 from examples.joint_upsampling import __main__, train
-from examples.scenes.drawing import draw_scene
 from examples.training.errors import UserError
-from tests.support.joint_upsampling_program import OPTIONS, run_program
+from tests.support.joint_upsampling_program import OPTIONS, run_program, write_pairs
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["predict"]])
@@ -51,16 +50,6 @@ def test_gradients_are_limited_and_losses_scaled_where_asked_for():
     assert limited.global_clipnorm == 0.2 and plain.global_clipnorm is None
     assert isinstance(scaled, keras.optimizers.LossScaleOptimizer)
     assert isinstance(plain, keras.optimizers.Adam)
-
-
-def write_pairs(folder, count=3, size=48):
-    """Folders of PNGs as a person has them; 0 means unknown."""
-    for number in range(count):
-        image, disparity = draw_scene(np.random.default_rng(number), size)
-        for name, array in (("rgb", image), ("depth", (100 * disparity).astype(np.uint16))):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array).save(folder / name / f"{number}.png")
-    return ["--data", "folder", "--images", folder / "rgb", "--targets", folder / "depth"]
 
 
 def test_folders_of_pairs(tmp_path, capsys):

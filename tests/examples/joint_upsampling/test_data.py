@@ -47,13 +47,6 @@ def find_crop(guide, image):
     return None
 
 
-@pytest.fixture(params=["kept", "read anew"])
-def kept_or_read_anew(request, monkeypatch):
-    """Once with the images in memory, once with more images than are kept there."""
-    if request.param == "read anew":
-        monkeypatch.setattr("examples.training.data.CACHE_BYTES", 0)
-
-
 def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own(kept_or_read_anew):
     names = [np.uint8(number) for number in range(COUNT)]
     drawn = list(drawn_examples(COUNT))

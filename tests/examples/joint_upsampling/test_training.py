@@ -17,10 +17,15 @@ from examples.joint_upsampling import data
 from examples.joint_upsampling.networks import make_network
 from examples.training.errors import UserError
 from examples.training.run import read_checkpoint
-from tests.examples.joint_upsampling.test_command_line import write_pairs
 from tests.support.full_disk import full_on_call
 from tests.support.joint_upsampling_child import open_drawn
-from tests.support.joint_upsampling_program import OPTIONS, run_program, start_child, weights_of
+from tests.support.joint_upsampling_program import (
+    OPTIONS,
+    run_program,
+    start_child,
+    weights_of,
+    write_pairs,
+)
 from tests.support.processes import finish
 from tests.support.run_logs import log_of, steps_of
 

@@ -38,13 +38,6 @@ def crops_of(batches):
     return [pair for images, labels in batches for pair in zip(images, labels)]
 
 
-@pytest.fixture(params=["kept", "read anew"])
-def kept_or_read_anew(request, monkeypatch):
-    """Once with the images in memory, once with more images than are kept there."""
-    if request.param == "read anew":
-        monkeypatch.setattr("examples.training.data.CACHE_BYTES", 0)
-
-
 def test_crops_and_mirror_images_of_an_image_and_its_label_are_the_same(kept_or_read_anew):
     sizes = [(40, 50), (30, 35)]
     examples, args = coordinates(sizes), options()

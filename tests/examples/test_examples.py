@@ -1,13 +1,17 @@
 """The demo's data and measurements. `reference/evaluation.npz` is from the paper's protocol."""
 
 import argparse
+import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_pac
 from examples.datasets import pac_scenes
+from examples.demo import check_saved_model
+from examples.demo.__main__ import tune_joint_bilateral
 from examples.demo.motorcycle import load_motorcycle
 from examples.joint_upsampling.data import whole_images
 from examples.joint_upsampling.initial_weights import start_as_interpolation
@@ -15,7 +19,7 @@ from examples.joint_upsampling.low_resolution import fill_unknown, offset_and_sc
 from examples.joint_upsampling.methods import interpolate, network_inputs, upsample
 from examples.joint_upsampling.metrics import rmse
 from examples.scenes.drawing import draw_scene
-from keras_pac.models import PacJointUpsampleLite
+from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite
 from tests.support.joint_upsampling_child import drawn_examples, examples_of
 from tests.support.paths import REFERENCE
 
@@ -70,6 +74,42 @@ def test_upsample_brings_the_output_back_to_the_scale_of_the_target():
 def test_unknown_disparity_gets_the_nearest_known_value():
     disparity = np.array([[1.0, np.nan, np.nan, np.nan, 5.0]])[..., None]
     assert fill_unknown(disparity)[0, [0, 1, 3, 4], 0].tolist() == [1, 1, 5, 5]
+
+
+def test_the_best_joint_bilateral_filter_is_taken():
+    args = argparse.Namespace(factor=4, low_res=None, crop=32)
+    examples = examples_of(list(drawn_examples(2, size=32, first=1)))
+    scenes = whole_images(examples, args)
+
+    def mean_error(model):
+        return np.mean(
+            [
+                rmse(np.asarray(model([low[None], guide[None]]))[0], truth.numpy())
+                for (low, guide), truth in scenes
+            ]
+        )
+
+    best = mean_error(tune_joint_bilateral(scenes))
+    for size in (9, 13):
+        for space, color in ((0.3, 12.0), (0.45, 6.0), (0.6, 3.0)):
+            assert best <= mean_error(JointBilateralUpsample(4, size, space, color)) + 1e-6
+
+
+def test_an_export_that_computes_something_else_is_refused(tmp_path, monkeypatch, rng):
+    monkeypatch.setitem(sys.modules, "keras_pac", keras_pac)  # it comes back after the test
+    target_low, guide = keras.Input((None, None, 1)), keras.Input((None, None, 3))
+    keras.Model(
+        [target_low, guide], keras.layers.UpSampling2D(4)(target_low) + 0 * guide[..., :1]
+    ).export(tmp_path / "model", verbose=False)
+    low = rng.uniform(size=(1, 2, 3, 1)).astype(np.float32)
+    arrays = {"target_low": low, "guide": np.zeros((1, 8, 12, 3), np.float32)}
+    expected = low.repeat(4, 1).repeat(4, 2)
+    np.savez(tmp_path / "right.npz", **arrays, expected=expected)
+    check_saved_model.main(tmp_path / "model", tmp_path / "right.npz")
+    for name, difference in (("wrong", 1e-3), ("nan", np.nan)):
+        np.savez(tmp_path / f"{name}.npz", **arrays, expected=expected + difference)
+        with pytest.raises(SystemExit, match="computes something else"):
+            check_saved_model.main(tmp_path / "model", tmp_path / f"{name}.npz")
 
 
 def test_the_motorcycle_fits_the_factor():

@@ -1,11 +1,13 @@
 """Help pages, defaults, and data that the joint upsampling program refuses."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from examples.joint_upsampling import __main__, train
+from examples.joint_upsampling import __main__, data, train
 from examples.training.errors import UserError
 from tests.support.joint_upsampling_program import OPTIONS, run_program, write_pairs
 
@@ -52,6 +54,20 @@ def test_gradients_are_limited_and_losses_scaled_where_asked_for():
     assert isinstance(plain, keras.optimizers.Adam)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--crop", "34"], "multiple of the factor: 34 of 4"),
+        (["--batch-size", "3"], "--batch-size 3 cannot be shared equally by 2 devices"),
+    ],
+)
+def test_crops_and_batches_must_be_divisible(options, message):
+    args = ["train", "--data", "x", "--out", "y", "--batch-size", "4", *options]
+    two_devices = types.SimpleNamespace(num_replicas_in_sync=2)
+    with pytest.raises(UserError, match=message):
+        train.check_sizes(__main__.make_parser().parse_args(args), two_devices)
+
+
 def test_folders_of_pairs(tmp_path, capsys):
     pairs = [*write_pairs(tmp_path / "pairs"), "--data-dir", tmp_path / "prepared"]
     pairs += ["--unknown", 0, "--target-scale", 0.01]
@@ -59,6 +75,16 @@ def test_folders_of_pairs(tmp_path, capsys):
     weights = tmp_path / "run" / "network.keras"
     run_program("evaluate", *pairs, "--weights", weights)
     assert "RMSE, mean of 3 images" in capsys.readouterr().out
+    run_program("evaluate", *pairs, "--split", "train[1:]")
+    assert "RMSE, mean of 2 images" in capsys.readouterr().out
+    args = __main__.make_parser().parse_args(["evaluate", *map(str, pairs)])
+    examples = list(data.arrays(data.open_dataset(args, "train")))
+    assert len(examples) == 3
+    for example in examples:
+        with Image.open(tmp_path / "pairs" / "depth" / f"{example['name']}.png") as stored:
+            stored = np.asarray(stored)[..., None]
+        expected = np.where(stored == 0, np.nan, stored / 100)
+        np.testing.assert_allclose(example["target"], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -122,13 +122,27 @@ def test_saturation_brightness_and_contrast_change_independently():
     assert np.abs(correlations).max() < 0.5
 
 
-def test_the_seed_decides_the_crops():
-    first, again, other = (list(crops_of("--seed", seed)) for seed in (1, 1, 2))
+@pytest.mark.parametrize("count", [COUNT, 1])
+def test_the_seed_decides_the_order_and_the_crops(count):
+    """An image alone has no order: what differs are its crops."""
+    examples = examples_of(list(drawn_examples(count, first=1)))
+    first, again, other = (list(crops_of("--seed", s, examples=examples)) for s in (1, 1, 2))
     for one, two in zip(first, again):
         for array, same in zip(one, two):
             np.testing.assert_array_equal(array, same)
     same = [np.array_equal(one[1], two[1]) for one, two in zip(first, other)]
     assert sum(same) < len(same) / 2
+
+
+def test_every_crop_has_colors_of_its_own_that_the_seed_decides():
+    """The image is as large as its crops: they differ in their colours alone."""
+    examples = examples_of(list(drawn_examples(1, size=32)))
+    jitter = "--no-flips", "--color-jitter", "--seed"
+    first, again, other = (
+        [guide.tobytes() for _, guide, _ in crops_of(*jitter, seed, examples=examples)]
+        for seed in (1, 1, 2)
+    )
+    assert first == again and len({*first, *other}) == len(first + other)
 
 
 @pytest.mark.parametrize("first", [1, 3, 4])
@@ -169,6 +183,8 @@ def test_unknown_pixels_do_not_count_in_the_loss():
     gradient = tape.gradient(losses, output)
     np.testing.assert_array_equal(tf.reshape(gradient, -1), [4, 0, 0, 0])
     assert float(KnownPixels("l1")(target, output)) == 1
+    flow = np.array([[[[1.0, 2.0], [np.nan, 0.0]]]], np.float32)
+    assert float(KnownPixels("l2")(flow, np.float32([[[[2, 5], [9, 9]]]]))) == (1 + 9) / 2
     again = keras.losses.deserialize(keras.losses.serialize(KnownPixels("l1")))
     assert again.kind == "l1"
 

@@ -13,7 +13,7 @@ from examples.joint_upsampling.initial_weights import start_as_interpolation
 from examples.joint_upsampling.low_resolution import fill_unknown
 from examples.joint_upsampling.methods import upsample
 from examples.training.errors import UserError
-from keras_pac.models import DJIF, PacJointUpsampleLite
+from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsampleLite
 from tests.support.joint_upsampling_child import drawn_examples, examples_of
 from tests.support.joint_upsampling_program import run_program
 
@@ -52,6 +52,17 @@ def test_prediction(tmp_path, interpolating, size, suffix):
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
 
+def test_prediction_of_flow(tmp_path, interpolating, rng):
+    guide = rng.integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(guide).save(tmp_path / "image.png")
+    low = rng.normal(size=(12, 16, 2)).astype(np.float32)
+    files.write_flow(tmp_path / "low.flo", low)
+    inputs = ["--image", tmp_path / "image.png", "--depth", tmp_path / "low.flo"]
+    run_program("predict", "--weights", interpolating, *inputs, "--output", tmp_path / "result.flo")
+    expected = upsample(keras.models.load_model(interpolating), low, guide)
+    np.testing.assert_allclose(files.read_flow(tmp_path / "result.flo"), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("shift", [-1, 1])
 def test_what_overshoots_the_range_of_a_png_is_cut_off(tmp_path, interpolating, shift):
     network = keras.models.load_model(interpolating)
@@ -79,6 +90,11 @@ def test_prediction_checks_the_sizes(tmp_path, interpolating):
     command += ["--depth", tmp_path / "low.npy"]
     with pytest.raises(UserError, match="image.png has 48x64 .* 12x16 .* factor of 4.*12x15"):
         run_program(*command, "--output", tmp_path / "a.npy")
+    with pytest.raises(UserError, match="nowhere.npy"):
+        depth = ["--depth", tmp_path / "nowhere.npy", "--output", tmp_path / "a.npy"]
+        run_program(*command, *depth)
+    with pytest.raises(UserError, match="low.npy: every pixel of the target is unknown"):
+        run_program(*command, "--unknown", 1, "--output", tmp_path / "a.npy")
     with pytest.raises(UserError, match="must end in"):
         run_program(*command, "--output", tmp_path / "a.jpg")
     for name in ("image.png", "low.npy"):
@@ -92,9 +108,14 @@ def test_evaluation(drawn, tmp_path, capsys):
         *("evaluate --data drawn --factor 4 --border 2 --scale 100 --picture-count 1".split()),
         *("--weights", tmp_path / "djif.keras", "--json", tmp_path / "report.json"),
         *("--pictures", tmp_path / "pictures"),
+        *("--bilateral", 5, 0.4, 6, "--bilateral", 9, 0.4, 6),
     )
     report = json.loads((tmp_path / "report.json").read_text())
-    assert len(report["methods"]) == 5
+    bilateral = ["joint bilateral 5, 0.4, 6", "joint bilateral 9, 0.4, 6"]
+    networks = [*bilateral, str(tmp_path / "djif.keras")]
+    assert list(report["methods"]) == ["nearest", "bilinear", "bicubic", *networks]
+    how = {name: report[name] for name in ("factor", "low_res", "metric", "scale", "border")}
+    assert how == {"factor": 4, "low_res": "center", "metric": "rmse", "scale": 100, "border": 2}
     truth = next(drawn_examples(first=100))["target"]
     low = fill_unknown(truth)[1::4, 1::4]
     nearest = low.repeat(4, 0).repeat(4, 1)
@@ -105,7 +126,33 @@ def test_evaluation(drawn, tmp_path, capsys):
     assert len(errors) == 5
     assert report["methods"]["nearest"]["mean"] == pytest.approx(np.mean(list(errors.values())))
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["scene 100.png"]
-    assert "of bilinear" in capsys.readouterr().out
+    means = {name: method["mean"] for name, method in report["methods"].items()}
+    share = means["nearest"] / means["bilinear"]
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["nearest", f"{means['nearest']:.4f}", f"{share:.3f}"] in table
+
+
+@pytest.mark.parametrize(("tile", "largest"), [(24, 6 + 1), (0, 12)])
+def test_images_go_through_a_network_in_tiles(monkeypatch, tmp_path, tile, largest):
+    """Of 6 low-res pixels and the one beside them that a window of 9 pixels reaches."""
+    one = examples_of([next(drawn_examples())])
+    monkeypatch.setattr(data, "open_dataset", lambda args, split: one)
+    filter, seen, call = JointBilateralUpsample(4, 9, 0.4, 6), [], JointBilateralUpsample.call
+    filter.save(tmp_path / "filter.keras")
+
+    def look(model, inputs, **options):
+        seen.append(max(inputs[0].shape[1:3], key=lambda size: size or 0))
+        return call(model, inputs, **options)
+
+    Image.new("RGB", (48, 48)).save(tmp_path / "image.png")
+    np.save(tmp_path / "low.npy", np.eye(12, dtype=np.float32))
+    inputs = ["--image", tmp_path / "image.png", "--depth", tmp_path / "low.npy"]
+    predict = ["predict", *inputs, "--output", tmp_path / "result.npy"]
+    monkeypatch.setattr(JointBilateralUpsample, "call", look)
+    for command in (["evaluate", "--data", "one"], predict):
+        seen.clear()
+        run_program(*command, "--weights", tmp_path / "filter.keras", "--tile", tile)
+        assert max(size or 0 for size in seen) == largest
 
 
 def test_evaluation_refuses_a_network_of_another_factor_and_broken_files(drawn, tmp_path):
@@ -125,6 +172,41 @@ def test_flow_is_measured_by_epe_and_drawn_in_the_color_wheel(monkeypatch, tmp_p
     run_program("evaluate", "--data", "flow", "--pictures", tmp_path)
     assert "EPE, mean of 2 images, ×4, bilinear low-res" in capsys.readouterr().out
     assert len(list(tmp_path.iterdir())) == 2
+    run_program("evaluate", "--data", "flow", "--metric", "rmse")
+    assert "RMSE, mean of 2 images" in capsys.readouterr().out
+
+
+def test_a_picture_shows_what_its_titles_say(monkeypatch, tmp_path):
+    def open_one(args, split):
+        return examples_of([next(drawn_examples(first=1))])
+
+    shown = {}
+
+    def look(figure):
+        panels = [axis for axis in figure.axes if axis.images]
+        shown.update({axis.get_title(): axis.images[0].get_array() for axis in panels})
+
+    monkeypatch.setattr(data, "open_dataset", open_one)
+    monkeypatch.setattr(pictures.plt, "close", look)
+    run_program("evaluate", "--data", "one", "--pictures", tmp_path)
+    example = next(drawn_examples(first=1))
+    truth = example["target"][..., 0]
+    nearest = fill_unknown(example["target"])[1::4, 1::4, 0].repeat(4, 0).repeat(4, 1)
+    np.testing.assert_array_equal(shown["guide"], example["image"])
+    np.testing.assert_array_equal(shown["truth"].filled(np.nan), truth)
+    np.testing.assert_array_equal(shown["low-res input"], nearest)
+    np.testing.assert_array_equal(shown["nearest"], nearest)
+    error = shown["error, nearest"].filled(np.nan)
+    np.testing.assert_allclose(error, np.abs(nearest - truth), rtol=1e-6)
+
+
+def test_what_cannot_be_evaluated_is_told(drawn, monkeypatch):
+    with pytest.raises(UserError, match="^--bilateral 4 0.5 6: "):
+        run_program("evaluate", "--data", "drawn", "--bilateral", 4, 0.5, 6)
+    twice = examples_of(list(drawn_examples(1, first=7)) * 2)
+    monkeypatch.setattr(data, "open_dataset", lambda args, split: twice)
+    with pytest.raises(UserError, match="Two examples of the data set have the name scene 7"):
+        run_program("evaluate", "--data", "twice")
 
 
 def test_colors_of_flow():

@@ -78,7 +78,7 @@ def test_a_size_that_the_factor_does_not_divide_is_padded_and_cropped_back():
         lambda: PacJointUpsampleLite(16),
         lambda: DJIF(1),
         lambda: DJIF(4),
-        lambda: JointBilateralUpsample(4, 9, 0.45, 6.0),
+        lambda: JointBilateralUpsample(4, 13, 0.3, 6.0),
     ],
     ids=["pac_x2", "pac_x4", "lite_x8", "lite_x16", "djif_x1", "djif_x4", "bilateral_x4"],
 )

@@ -1,5 +1,6 @@
 """Training: logs, checkpoints, interruptions, several devices."""
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -87,6 +88,7 @@ def short_run(tmp_path_factory):
         (["--factor", "8"], "factor is 4 there and 8 here"),
         (["--learning-rate", "0.5"], "learning_rate is 0.001 there and 0.5 here"),
         (["--seed", "7"], "seed is 0 there and 7 here"),
+        (["--steps", "2"], "steps is 1 there and 2 here"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(drawn, short_run, change, message):
@@ -94,6 +96,35 @@ def test_a_checkpoint_of_another_run_is_refused(drawn, short_run, change, messag
     with pytest.raises(UserError, match=message):
         run_program(*OPTIONS, "--steps", 1, "--out", short_run, "--resume", *change)
     assert (short_run / "checkpoint.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fingerprint": "others"}, "data set is 'drawn' there and 'others' here"),
+        ({"count": 4}, "images is 5 there and 4 here"),
+    ],
+)
+def test_a_checkpoint_of_a_run_on_other_images_is_refused(monkeypatch, short_run, change, message):
+    def open_others(args, split):
+        return dataclasses.replace(open_drawn(args, split), **change)
+
+    monkeypatch.setattr(data, "open_dataset", open_others)
+    with pytest.raises(UserError, match=message):
+        run_program(*OPTIONS, "--steps", 1, "--out", short_run, "--resume")
+
+
+def test_what_a_killed_process_left_is_removed(drawn, short_run, tmp_path):
+    """Rows after the checkpoint, a row that is written in part, and files without a name."""
+    shutil.copytree(short_run, tmp_path / "run")
+    log = tmp_path / "run" / "log.csv"
+    before = log.read_text()
+    row = dict(log_of(short_run)[0], step="2")
+    log.write_text(f"{before}{','.join(row.values())}\n0,0.00")
+    (tmp_path / "run" / ".checkpoint.npz.1.partial").write_bytes(b"half")
+    run_program(*OPTIONS, "--steps", 1, "--out", tmp_path / "run", "--resume")
+    assert log_of(tmp_path / "run") == log_of(short_run)
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_a_file_of_other_initial_weights_is_refused_and_a_moved_one_is_not(
@@ -113,6 +144,13 @@ def test_a_truncated_checkpoint_is_named(drawn, short_run, tmp_path):
     path = tmp_path / "checkpoint.npz"
     path.write_bytes((short_run / "checkpoint.npz").read_bytes()[:-1000])
     with pytest.raises(UserError, match="checkpoint.npz is no checkpoint that can be read"):
+        run_program(*OPTIONS, "--steps", 1, "--out", tmp_path, "--resume")
+
+
+def test_a_checkpoint_with_other_variables_is_refused(drawn, short_run, tmp_path):
+    with np.load(short_run / "checkpoint.npz") as arrays:
+        np.savez(tmp_path / "checkpoint.npz", *list(arrays.values())[:-1])
+    with pytest.raises(UserError, match="checkpoint.npz has other variables than the network"):
         run_program(*OPTIONS, "--steps", 1, "--out", tmp_path, "--resume")
 
 
@@ -160,8 +198,8 @@ def test_images_that_are_deleted_while_training(tmp_path, monkeypatch):
 
 def test_a_data_set_of_one_image(tmp_path):
     pairs = [*write_pairs(tmp_path / "pairs", count=1), "--data-dir", tmp_path / "prepared"]
-    run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--epochs", 4, "--out", tmp_path / "run")
-    assert steps_of(tmp_path / "run") == [2]
+    run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--epochs", 3, "--out", tmp_path / "run")
+    assert steps_of(tmp_path / "run") == [2]  # batches of two: no epoch is cut short
 
 
 def test_a_run_goes_on_with_checkpoints_at_other_steps(drawn, tmp_path, monkeypatch):
@@ -263,6 +301,8 @@ def test_mixed_precision(drawn, tmp_path, precision):
     run_program(*OPTIONS, "--steps", 3, "--out", tmp_path, "--precision", precision)
     assert all(weight.dtype == np.float32 for weight in weights_of(tmp_path))
     assert np.isfinite(float(log_of(tmp_path)[-1]["loss"]))
+    network = keras.models.load_model(tmp_path / "network.keras")
+    assert network.dtype_policy.name == precision
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from examples import files
 from examples.segmentation import __main__, data
 from examples.training import command_line
 from examples.training.data import Examples
@@ -31,6 +32,7 @@ def test_every_command_has_a_help_page(command, capsys):
         (["--weights", "imagenet"], "--weights is for --network FCN8s"),
         (["--crf-alone"], "--crf-alone needs --crf"),
         (["--loose"], "--loose needs --crf"),
+        (["--position-scale", 9], "--position-scale needs --crf"),
         (["--crf", ""], "one of potts.* Received: "),
         (["--crf", '{"blur": 0}'], "--crf: .*blur"),
         (["--validate-every", 100], "--validate-every needs --validation"),
@@ -94,6 +96,25 @@ def test_a_validation_split_is_read_before_training(drawn, monkeypatch, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_new_network_needs_the_number_of_classes(drawn, tmp_path):
+    with pytest.raises(UserError, match="--network needs --classes"):
+        run_program(*OPTIONS, "--network", "small", "--steps", 1, "--out", tmp_path / "a")
+
+
+def test_the_options_of_a_folder_of_labels_are_passed_on(tmp_path):
+    folder = make_labels(tmp_path / "mine", classes=5)
+    (folder / "images").rename(folder / "photos")
+    (folder / "labels").rename(folder / "truth")
+    options = ["--manual-dir", folder, "--data-dir", tmp_path / "prepared", "--ignore", 4]
+    options += ["--images", "photos", "--labels", "truth", "--weights", "unused"]
+    command = ["evaluate", "--data", "image_folder_labels", *map(str, options)]
+    examples = data.open_dataset(__main__.make_parser().parse_args(command), "train")
+    for example in data.arrays(examples, 4):
+        stored = files.read_label(folder / "truth" / f"{example['name']}.png")[..., 0]
+        assert (stored == 4).any()
+        np.testing.assert_array_equal(example["label"], np.where(stored == 4, 255, stored))
+
+
 def test_logits_must_have_the_size_of_the_image(drawn, tmp_path):
     image = keras.Input((None, None, 3))
     logits = keras.layers.Conv2D(CLASSES, 3, strides=2, padding="same")(image)
@@ -121,6 +142,8 @@ def test_a_path_that_cannot_be_written_is_told(base, drawn, tmp_path, monkeypatc
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setattr(command_line, "make_repeatable", lambda: None)
+    with pytest.raises(UserError, match="file is no folder"):
+        run_program(*OPTIONS, *NEW, "--steps", 1, "--out", file)
     training = [*OPTIONS, *NEW, "--steps", "1", "--out", str(file / "run")]
     with pytest.raises(SystemExit, match="^error: .*file/run: Not a directory"):
         command_line.run_program(__main__.make_parser().parse_args(training))

@@ -10,7 +10,7 @@ from PIL import Image
 from examples import files
 from examples.segmentation import data, palettes
 from examples.training.errors import UserError
-from tests.support.segmentation_child import CLASSES, drawn_examples, open_drawn
+from tests.support.segmentation_child import CLASSES, drawn_examples, examples_of, open_drawn
 from tests.support.segmentation_program import load, run_program
 from tests.support.small_datasets import save_image
 
@@ -38,11 +38,52 @@ def test_evaluation(base, tiny, drawn, tmp_path, capsys):
     assert f"{report['networks'][str(tiny)]['mean_iou']:.2%}" in output
     pictures = sorted((tmp_path / "pictures").iterdir())
     assert [path.name for path in pictures] == ["image 100.png", "image 101.png"]
+    image = examples[0]["image"][None].astype(np.float32)
+    labels = [keras.models.load_model(path)(image).numpy()[0].argmax(-1) for path in paths]
+    colors = [palettes.voc_palette()[label] for label in labels]
     truth = palettes.voc_palette()[examples[0]["label"]]
     picture = files.read_image(pictures[0])
     assert picture.shape == (34, 4 * 40 + 3 * 4, 3)
     np.testing.assert_array_equal(picture[:, :40], examples[0]["image"])
+    for number, color in enumerate(colors, start=1):
+        np.testing.assert_array_equal(picture[:, 44 * number :][:, :40], color)
     np.testing.assert_array_equal(picture[:, -40:], truth)
+
+
+def test_classes_have_the_names_and_colors_of_the_palette(monkeypatch, tmp_path, capsys):
+    """A network that says sky (0) everywhere; there are only sky and road (3), and no car (8)."""
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, keras.layers.Conv2D(11, 1, kernel_initializer="zeros")(image))
+    network.layers[1].bias.assign(np.eye(11)[0])
+    network.save(tmp_path / "sky.keras")
+    label = np.full((4, 6, 1), 3, np.uint8)
+    label[:, :2] = 0
+    example = {"image": np.zeros((4, 6, 3), np.uint8), "label": label, "name": b"street"}
+    monkeypatch.setattr(data, "open_dataset", lambda args, split: examples_of([example]))
+    camvid = ["--weights", tmp_path / "sky.keras", "--palette", "camvid"]
+    report = ["--json", tmp_path / "report.json", "--pictures", tmp_path]
+    run_program("evaluate", "--data", "street", *camvid, *report)
+    report = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    iou = dict(zip(report["classes"], report["networks"][str(tmp_path / "sky.keras")]["iou"]))
+    assert (iou["sky"], iou["road"], iou["car"]) == (pytest.approx(8 / 24), 0, None)
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["sky", "33.33%"] in table and ["car", "absent"] in table
+    picture = files.read_image(tmp_path / "street.png")
+    sky, road = (128, 128, 128), (128, 64, 128)
+    assert tuple(picture[0, 6 + 4]) == tuple(picture[0, 6 + 4 + 5]) == sky  # the prediction
+    assert (tuple(picture[0, -6]), tuple(picture[0, -1])) == (sky, road)
+    save_image(tmp_path / "photo.jpg", example["image"])
+    images = ["--images", tmp_path / "photo.jpg", "--output", tmp_path / "labels"]
+    run_program("predict", *camvid, *images)
+    assert tuple(files.read_image(tmp_path / "labels" / "photo.png")[0, 0]) == sky
+
+
+def test_a_split_without_a_pixel_that_counts_is_not_measured(tiny, monkeypatch):
+    image = np.zeros((4, 6, 3), np.uint8)
+    ignored = {"image": image, "label": np.full((4, 6, 1), 255, np.uint8), "name": b"a"}
+    monkeypatch.setattr(data, "open_dataset", lambda args, split: examples_of([ignored]))
+    with pytest.raises(UserError, match="The split val has no pixel that counts"):
+        run_program("evaluate", "--data", "ignored", "--weights", tiny)
 
 
 def test_networks_of_different_classes_are_not_compared(tiny, drawn, tmp_path):
@@ -56,6 +97,7 @@ def test_prediction(base, tmp_path):
     images = {example["name"].decode(): example["image"] for example in drawn_examples(3)}
     for name, image in images.items():
         save_image(tmp_path / "in" / f"{name}.png", image)
+    (tmp_path / "in" / "image 2.png").rename(tmp_path / "in" / "image 2.PNG")
     save_image(tmp_path / "2008_000006.jpg", np.zeros((13, 71, 3), np.uint8))
     output = tmp_path / "results" / "comp6_test_cls"
     weights = ["--weights", base / "network.keras"]
@@ -94,5 +136,12 @@ def test_prediction_names_what_it_cannot_read(tiny, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty has no images"):
         run_program(*command, "--images", tmp_path / "empty")
+    keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(257, 1)]).save(
+        tmp_path / "many.keras"
+    )
+    Image.new("RGB", (9, 8)).save(tmp_path / "good.png")
+    many = ["--weights", tmp_path / "many.keras", "--images", tmp_path / "good.png"]
+    with pytest.raises(UserError, match="many.keras has 257 classes, a PNG at most 256"):
+        run_program(*command, *many)
     with pytest.raises(UserError, match="a.png and .*a.jpg would get the same"):
         run_program(*command, "--images", tmp_path / "a.png", tmp_path / "a.jpg")

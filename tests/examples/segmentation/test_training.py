@@ -11,6 +11,8 @@ import tensorflow as tf
 from examples.segmentation import __main__, data, evaluate, metrics, train
 from examples.training.errors import UserError
 from examples.training.run import read_checkpoint
+from keras_pac.layers import PacCRFLoose
+from keras_pac.models import fcn8s, with_pac_crf
 from tests.support.processes import finish, output_of
 from tests.support.run_logs import log_of, steps_of
 from tests.support.segmentation_child import CLASSES, drawn_examples, open_drawn
@@ -141,6 +143,56 @@ def test_swapped_layers_start_as_they_were(base, tmp_path):
     image = next(drawn_examples())["image"][None].astype(np.float32)
     before, after = (np.asarray(n(image)) for n in (load(base), network))
     np.testing.assert_allclose(after, before, atol=1e-3 * np.abs(before).max())
+    guided, _ = built([*OPTIONS, *arguments, "--guide-scale", 1])
+    assert np.abs(guided(image) - before).max() > 1e-2 * np.abs(before).max()
+
+
+def test_a_crf_is_made_as_its_options_say(tiny, rng):
+    options = ["--crf", "two", "--color-scale", 20, 40, "--position-scale", 30, "--loose"]
+    options += ["--mean-field-steps", 3, "--steps", 1, "--out", "unused"]
+    keras.utils.set_random_seed(0)
+    network, _ = built([*OPTIONS, "--start", tiny, *options])
+    keras.utils.set_random_seed(0)
+    window = {"kernel_size": 5, "compatibility": "4d", "weight": 0.05}
+    kernels = [{**window, "dilation_rate": rate} for rate in (16, 64)]
+    scales = {"color_scale": [20.0, 40.0], "position_scale": 30.0}
+    expected = with_pac_crf(keras.models.load_model(tiny), kernels, **scales, steps=3, loose=True)
+    assert type(network.get_layer("crf")) is type(expected.get_layer("crf")) is PacCRFLoose
+    image = rng.uniform(0, 255, (1, 70, 80, 3)).astype(np.float32)  # larger than both distances
+    np.testing.assert_array_equal(network(image), expected(image))
+
+
+def test_the_seed_decides_the_initial_weights(drawn, tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def restore(run, network):
+        raise Seen(network.get_layer("conv1_1").kernel.numpy())
+
+    monkeypatch.setattr("examples.training.run.Run.restore", restore)
+    kernels = []
+    for seed in (3, 3, 4):
+        with pytest.raises(Seen) as seen:
+            run_program(*OPTIONS, *NEW, "--steps", 1, "--seed", seed, "--out", tmp_path)
+        kernels.append(seen.value.args[0])
+    first, again, other = kernels
+    np.testing.assert_array_equal(again, first)
+    assert np.abs(other - first).max() > 0.01
+
+
+def test_a_new_fcn8s_is_made_as_its_options_say(monkeypatch, tmp_path):
+    monkeypatch.setattr(fcn8s, "BLOCKS", tuple((count, 4) for count, _ in fcn8s.BLOCKS))
+    monkeypatch.setattr(fcn8s, "FC_FILTERS", 6)
+    options = [*OPTIONS, "--network", "FCN8s", "--classes", 5, "--steps", 1, "--out", "unused"]
+    for padding in ("original", "same"):
+        network, _ = built([*options, "--padding", padding])
+        around = [
+            layer for layer in network.layers if isinstance(layer, keras.layers.ZeroPadding2D)
+        ]
+        assert [layer.padding for layer in around] == [((100, 100),) * 2] * (padding == "original")
+    (tmp_path / "broken.h5").write_bytes(b"no weights")
+    with pytest.raises(UserError, match="--weights .*broken.h5 cannot be read"):
+        built([*options, "--weights", tmp_path / "broken.h5"])
 
 
 CRF = ["--crf", '[{"kernel_size": 3, "compatibility": "4d"}]', "--mean-field-steps", 2]

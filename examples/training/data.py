@@ -42,12 +42,19 @@ def load_examples(args, split, config, name=None, manual_dir=None):
     manual_dir = manual_dir or args.manual_dir
     with explained(f"The data set {args.data} cannot be read: ", OSError, ValueError):
         builder = datasets.prepare(name or args.data, args.data_dir, manual_dir, **config)
-        reading = tfds.ReadConfig(try_autocache=False)  # `kept` decides
+        # `kept` decides what stays in memory. By default tfds reads ahead: 16 examples in each of
+        # 16 files, and decoded ones behind that, more the larger the data set is.
+        reading = tfds.ReadConfig(
+            try_autocache=False,
+            interleave_cycle_length=1,
+            interleave_block_length=1,
+            skip_prefetch=True,
+        )
         dataset = builder.as_dataset(split=split, shuffle_files=False, read_config=reading)
         count = builder.info.splits[split].num_examples
     if not count:
         raise UserError(f"The split {split} has no examples")
-    return Examples(dataset, count, f"{builder.info.full_name} {split}")
+    return Examples(dataset, count, f"{datasets.fingerprint(builder)} {split}")
 
 
 def readable(dataset):

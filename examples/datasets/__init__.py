@@ -57,7 +57,7 @@ def prepare(name, data_dir, manual_dir=None, **config):
             those of `labels_config`; nothing for the others.
 
     Returns:
-        A `tfds.core.DatasetBuilder`; its `info.full_name` differs where the files of a folder do.
+        A `tfds.core.DatasetBuilder`.
 
     Raises:
         ValueError: if there is no such data set or config, or if a file is damaged.
@@ -74,6 +74,12 @@ def prepare(name, data_dir, manual_dir=None, **config):
         if not builder.data_path.exists():
             raise
     return builder
+
+
+def fingerprint(builder):
+    """Text that differs where the data does: of a folder the checksums of its images."""
+    metadata = builder.info.metadata
+    return f"{builder.name} {dict(metadata)}" if metadata else builder.info.full_name
 
 
 def _builder(name, data_dir, manual_dir, config):

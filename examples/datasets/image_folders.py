@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,20 +91,28 @@ class ImageFolderPairs(tfds.core.GeneratorBasedBuilder):
     PARTNER = "target"
 
     def _info(self):
-        features = joint_upsampling_features(self.builder_config.channels)
-        return self.dataset_info_from_configs(description=self.__doc__, features=features)
+        return self._make_info(joint_upsampling_features(self.builder_config.channels))
+
+    def _make_info(self, features):
+        return self.dataset_info_from_configs(
+            description=self.__doc__, features=features, metadata=tfds.core.MetadataDict()
+        )
 
     def _split_generators(self, dl_manager):
         pairs = self.builder_config.pairs
-        return {split: self._generate_examples(files) for split, files in pairs.items()}
+        return {split: self._generate_examples(split, files) for split, files in pairs.items()}
 
-    def _generate_examples(self, files):
+    def _generate_examples(self, split, files):
+        checksum = 0
         for name, image_path, path in files:
-            partner = self.builder_config.read(path)
+            image, partner = read_image(image_path), self.builder_config.read(path)
+            for part in (name.encode(), image.tobytes(), partner.tobytes()):
+                checksum = zlib.crc32(part, checksum)
             try:
-                yield name, example(name, read_image(image_path), self.PARTNER, partner)
+                yield name, example(name, image, self.PARTNER, partner)
             except ValueError as error:
                 raise ValueError(f"{image_path} and {path}: {error}") from error
+        self.info.metadata[split] = f"{checksum:08x}"
 
 
 class ImageFolderLabels(ImageFolderPairs):
@@ -112,8 +121,7 @@ class ImageFolderLabels(ImageFolderPairs):
     PARTNER = "label"
 
     def _info(self):
-        features = segmentation_features()
-        return self.dataset_info_from_configs(description=self.__doc__, features=features)
+        return self._make_info(segmentation_features())
 
 
 def paired_files(folder, images, partners, suffixes, *how):

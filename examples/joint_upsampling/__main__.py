@@ -17,6 +17,7 @@ The defaults of train are the protocol of the paper (Su et al., CVPR 2019): Adam
 1e-4, a tenth after 3500 and after 4500 of 5000 epochs, batches of one crop of 256 pixels, flips,
 mean squared error. `<command> --help` lists every option.
 """
+TILE = 512
 NETWORKS = ("PacJointUpsample", "PacJointUpsampleLite", "DJIF")
 
 
@@ -51,6 +52,7 @@ def add_data_options(parser, split):
 
 def add_train_options(parser):
     add_data_options(parser, "train")
+    parser.set_defaults(tile=TILE)  # of images that are measured
     add = parser.add_argument
     add("--network", choices=NETWORKS, default=NETWORKS[0], help="what to train")
     add(
@@ -122,7 +124,7 @@ def add_predict_options(parser):
 
 def add_tile_option(parser):
     tile = "pixels of the pieces in which large images go through a network; 0: whole"
-    parser.add_argument("--tile", type=natural, default=512, help=tile)
+    parser.add_argument("--tile", type=natural, default=TILE, help=tile)
 
 
 def main(arguments=None):

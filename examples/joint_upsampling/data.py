@@ -24,6 +24,8 @@ def open_dataset(args, split):
     if args.data == "folder":
         if not (args.images and args.targets):
             raise UserError("--data folder needs --images DIR and --targets DIR")
+        if args.render_pass:
+            raise UserError("--render-pass is for --data mpi_sintel")
         folders = [os.path.abspath(folder) for folder in (args.images, args.targets)]
         config["images"], config["targets"] = folders
         name, manual_dir = "image_folder_pairs", os.path.commonpath(folders)

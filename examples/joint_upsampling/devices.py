@@ -39,4 +39,6 @@ class Workers(tf.distribute.MultiWorkerMirroredStrategy):
 def is_chief(strategy):
     """Whether this process is the one of several that writes files."""
     resolver = strategy.cluster_resolver
-    return resolver is None or not resolver.task_id
+    if resolver is None or resolver.task_type == "chief":
+        return True
+    return not resolver.task_id and "chief" not in resolver.cluster_spec().jobs

@@ -31,6 +31,7 @@ def evaluate(args):
         name, truth = example["name"], example["target"]
         if name in errors["bilinear"]:
             raise UserError(f"Two examples of the data set have the name {name}")
+        check_truth(example, args.border)
         results = {method: apply(methods[method], example, args) for method in methods}
         for method, result in results.items():
             errors[method][name] = args.scale * error(metric, result, truth, args.border)
@@ -76,17 +77,26 @@ def default_metric(examples):
 
 def error(metric, result, truth, border):
     """The error without `border` pixels on each side."""
-    inside = tuple(slice(border, size - border) for size in truth.shape[:2])
-    if not np.isfinite(truth[inside]).all(-1).any():
-        raise UserError(f"No pixel of known truth is left inside a border of {border} pixels")
-    return METRICS[metric](result[inside], truth[inside])
+    return METRICS[metric](inside(result, border), inside(truth, border))
+
+
+def inside(image, border):
+    return image[border : image.shape[0] - border, border : image.shape[1] - border]
+
+
+def check_truth(example, border):
+    """Raise a UserError unless something can be measured."""
+    if not np.isfinite(inside(example["target"], border)).all(-1).any():
+        raise UserError(
+            f"{example['name']}: no pixel of known truth is left inside a border of {border} pixels"
+        )
 
 
 def mean_error(network, examples, args):
     """The mean error of a network over the examples, in the unit of the target."""
 
     def method(low, guide):
-        return upsample(network, low, guide)
+        return upsample(network, low, guide, tile_size(args.tile, args.factor))
 
     metric = default_metric(examples)
     errors = [

@@ -6,7 +6,7 @@ import keras
 
 from examples.joint_upsampling import data
 from examples.joint_upsampling.devices import is_chief, make_strategy
-from examples.joint_upsampling.evaluate import mean_error
+from examples.joint_upsampling.evaluate import check_truth, mean_error
 from examples.joint_upsampling.metrics import KnownPixels, RootMeanSquaredError
 from examples.joint_upsampling.networks import make_network
 from examples.training.command_line import settings_of
@@ -21,8 +21,12 @@ def train(args):
     check_sizes(args, strategy)
     examples = data.open_dataset(args, data.split_or_default(args))
     validation = args.validation and data.open_dataset(args, args.validation)
+    if validation:
+        for example in data.arrays(validation):  # an error now, not at the end
+            check_truth(example, args.border)
     steps = args.steps or math.ceil(args.epochs * examples.count / args.batch_size)
-    run.plan(steps, settings_of(args, examples))
+    how = data.low_res_or_default(args.low_res, data.channels_of(examples))
+    run.plan(steps, {**settings_of(args, examples), "low_res": how})
 
     keras.utils.set_random_seed(args.seed)
     with strategy.scope():
@@ -44,7 +48,7 @@ def train(args):
             callbacks=run.callbacks(measure, "Try a smaller --learning-rate or --clip-norm 0.2"),
             **run.epochs(),
         )
-    return run.network
+    return run.finish(network)
 
 
 def make_optimizer(args, steps):

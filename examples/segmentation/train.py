@@ -43,7 +43,7 @@ def train(args):
             callbacks=run.callbacks(validation and mean_iou, "Try a smaller --learning-rate"),
             **run.epochs(),
         )
-    return run.network
+    return run.finish(network)
 
 
 def make_optimizer(args):

@@ -15,7 +15,7 @@ from examples.training.errors import UserError
 NO_SETTINGS = set(
     "program command out resume save_every validation validate_every devices workers epochs steps "
     "data manual_dir data_dir split default_split images targets labels unknown target_scale "
-    "render_pass ignore".split()
+    "render_pass ignore border tile".split()
 )
 # Options that may name a file, whose content decides.
 FILES = ("start", "initial_weights", "weights")
@@ -68,7 +68,7 @@ def add_run_options(parser, save_every, measure):
     every = "steps, a multiple of --save-every (only at the end)"
     add("--validate-every", type=positive, metavar="N", help=every)
     seed = "decides weights, order, crops and flips"
-    add("--seed", type=natural, default=0, metavar="N", help=seed)
+    add("--seed", type=seed_number, default=0, metavar="N", help=seed)
 
 
 def add_report_options(parser, numbers, pictures):
@@ -97,6 +97,10 @@ def positive(text):
     return _integer(text, 1)
 
 
+def seed_number(text):
+    return _integer(text, 0, 2**32 - 1)  # NumPy takes no larger one
+
+
 def positive_number(text):
     value = float(text)
     if not 0 < value < math.inf:
@@ -104,10 +108,11 @@ def positive_number(text):
     return value
 
 
-def _integer(text, least):
+def _integer(text, least, most=math.inf):
     value = int(text)
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+    if not least <= value <= most:
+        limit = f"less than {least}" if value < least else f"more than {most}"
+        raise argparse.ArgumentTypeError(f"{value} is {limit}")
     return value
 
 

@@ -1,12 +1,11 @@
 """Files of trained networks."""
 
-import tempfile
+import os
 import zipfile
 from pathlib import Path
 
 import keras
 
-from examples.files import atomic_write
 from examples.training.errors import explained
 
 
@@ -17,13 +16,14 @@ def save_network(path, network):
     """
     compiled, optimizer = network.compiled, network.optimizer
     network.compiled, network.optimizer = False, None
+    partial = Path(path).with_name(f".{os.getpid()}.partial.keras")  # Keras wants this suffix
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            temporary = Path(folder) / "network.keras"  # Keras takes only a name, with this suffix
-            network.save(temporary)
-            with atomic_write(path) as file:
-                file.write(temporary.read_bytes())
+        network.save(partial)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
     finally:
+        partial.unlink(missing_ok=True)
         network.compiled, network.optimizer = compiled, optimizer
 
 

@@ -41,7 +41,7 @@ class Run:
         self.network, self.checkpoint, self.log = (
             self.folder / name for name in ("network.keras", "checkpoint.npz", "log.csv")
         )
-        self.step, self.saved_settings, self.saved_variables = 0, None, None
+        self.step, self.epoch, self.saved_settings, self.saved_variables = 0, 0, None, None
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError(f"--out {self.folder} is no folder")
         if self.checkpoint.exists():
@@ -50,7 +50,9 @@ class Run:
                     f"{self.checkpoint} exists: --resume goes on with that run, another --out "
                     "starts anew"
                 )
-            self.step, self.saved_settings, self.saved_variables = read_checkpoint(self.checkpoint)
+            header, self.saved_variables = read_checkpoint(self.checkpoint)
+            self.step, self.epoch = header["step"], header["epoch"]
+            self.saved_settings = header["settings"]
 
     def plan(self, steps, settings):
         """Set the last step and what decides the results; refuse the checkpoint of another run."""
@@ -85,15 +87,15 @@ class Run:
             raise UserError(f"{self.checkpoint} has other variables than the network")
         for variable, array in zip(variables, self.saved_variables):
             variable.assign(array)
+        self.saved_variables = None  # they may take as much memory as the network
 
     def epochs(self):
         """The arguments of `fit` for the steps that are left; the last epoch may be shorter."""
-        every = self.args.save_every
-        done, left = math.ceil(self.step / every), math.ceil((self.last - self.step) / every)
+        left, every = self.last - self.step, self.args.save_every
         return {
-            "initial_epoch": done,
-            "epochs": done + left,
-            "steps_per_epoch": every,
+            "initial_epoch": self.epoch,
+            "epochs": self.epoch + math.ceil(left / every),
+            "steps_per_epoch": max(1, min(left, every)),
             "shuffle": False,  # the batches have their order
         }
 
@@ -121,15 +123,23 @@ class Run:
         with full_disk_explained(room), pipeline_errors():
             yield
 
+    def finish(self, network):
+        """Return the path of the trained network, which is written anew if it was deleted."""
+        if self.is_chief and not self.network.exists():
+            save_network(self.network, network)
+        return self.network
+
     def _clean(self):
         """Remove what a killed process has written after its last checkpoint."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob(".*.partial"):
+        for path in self.folder.glob(".*.partial*"):
             path.unlink()
         if not self.log.exists():
             return
         with open(self.log, newline="") as file:
             rows = list(csv.DictReader(file))
+        if rows and not {"step", "loss"} <= rows[0].keys():
+            raise UserError(f"{self.log} is no log of a run: it has the columns {[*rows[0]]}")
         # The last row may be written in part: it lacks values then.
         kept = [row for row in rows if None not in row.values() and int(row["step"]) <= self.step]
         text = io.StringIO(newline="")
@@ -151,16 +161,20 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.run, self.measure = run, measure
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = self.run.step
+
     def on_train_batch_end(self, batch, logs=None):
         self.run.step += 1
         self.model.stop_training |= self.run.step == self.run.last
 
     def on_epoch_end(self, epoch, logs=None):
         step, every = self.run.step, self.run.args.validate_every or self.run.last
-        is_due = step % every == 0 or step == self.run.last
+        # An epoch of a run that was resumed with another --save-every may end behind the multiple.
+        is_due = step // every > self.before // every or step == self.run.last
         logs["step"] = step
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-        # A log has the same columns in every row: NaN where nothing is measured.
+        # NaN where nothing is measured: CSVLogger adds columns of its own where no name has `val_`.
         logs["val_measured"] = self.measure() if self.measure and is_due else math.nan
 
 
@@ -178,33 +192,34 @@ class Save(keras.callbacks.Callback):
         self.run, self.advice = run, advice
 
     def on_epoch_end(self, epoch, logs=None):
-        if not np.isfinite(logs["loss"]):
+        run = self.run
+        values = [np.asarray(variable) for variable in variables_of(self.model)]
+        if not (np.isfinite(logs["loss"]) and all(np.isfinite(value).all() for value in values)):
             raise UserError(
-                f"The loss is {logs['loss']} before step {self.run.step}; what was saved is from "
-                f"before that. {self.advice}"
+                f"The loss or the weights are no numbers after step {run.step} (the loss is "
+                f"{logs['loss']}). If there is a checkpoint of an earlier step, it may be of a "
+                f"training that was already failing. {self.advice}, and another --out"
             )
         # The network first: with the checkpoint of its last step a run is over.
-        save_network(self.run.network, self.model)
-        write_checkpoint(self.run.checkpoint, self.run.step, self.run.settings, self.model)
+        save_network(run.network, self.model)
+        header = {"step": run.step, "epoch": epoch + 1, "settings": run.settings}
+        write_checkpoint(run.checkpoint, header, values)
 
 
 def variables_of(network):
     return [*network.variables, *network.optimizer.variables]
 
 
-def write_checkpoint(path, step, settings, network):
+def write_checkpoint(path, header, values):
     """Write the checkpoint; a kill at any moment leaves the old one or the new one."""
-    header = np.frombuffer(json.dumps({"step": step, "settings": settings}).encode(), np.uint8)
-    values = [np.asarray(variable) for variable in variables_of(network)]
     with atomic_write(path) as file:
-        np.savez(file, header, *values)
+        np.savez(file, np.frombuffer(json.dumps(header).encode(), np.uint8), *values)
 
 
 def read_checkpoint(path):
-    """The step, the settings and the values of the variables; checksums show a damaged file."""
+    """The header and the values of the variables; checksums show a damaged file."""
     kinds = OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile
     with explained(f"{path} is no checkpoint that can be read: ", *kinds):
         with np.load(path, allow_pickle=False) as arrays:
             header, *values = (arrays[f"arr_{i}"] for i in range(len(arrays.files)))
-        header = json.loads(header.tobytes())
-        return header["step"], header["settings"], values
+        return json.loads(header.tobytes()), values

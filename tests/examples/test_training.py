@@ -26,7 +26,7 @@ DECIDING = {
     "--optimizer sgd; --learning-rate 1; --schedule cosine; --seed 1",
 }
 FREE = "--out z; --resume; --save-every 7; --validation a; --validate-every 7; --data-dir z"
-ALL_FREE = {joint_upsampling: f"{FREE}; --devices 2; --workers", segmentation: FREE}
+ALL_FREE = {joint_upsampling: f"{FREE}; --border 1; --devices 2; --workers", segmentation: FREE}
 
 
 @pytest.mark.parametrize("program", TRAIN, ids=lambda program: program.__package__)
@@ -57,7 +57,7 @@ def test_every_part_of_a_split_has_a_fingerprint_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [f"--{option} 0" for option in ("steps", "batch-size", "save-every", "validate-every")]
-    + ["--crop -1", "--seed -1"]
+    + ["--crop -1", "--seed -1", "--seed 4294967296"]
     + [f"--learning-rate {rate}" for rate in ("0", "-1", "nan", "inf")],
 )
 def test_numbers_without_a_meaning_are_refused(program, options, capsys):

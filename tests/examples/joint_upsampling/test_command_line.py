@@ -5,9 +5,10 @@ import types
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from examples.joint_upsampling import __main__, data, train
+from examples.joint_upsampling import __main__, data, devices, train
 from examples.training.errors import UserError
 from tests.support.joint_upsampling_program import OPTIONS, run_program, write_pairs
 
@@ -66,6 +67,27 @@ def test_crops_and_batches_must_be_divisible(options, message):
     two_devices = types.SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(UserError, match=message):
         train.check_sizes(__main__.make_parser().parse_args(args), two_devices)
+
+
+@pytest.mark.parametrize(
+    ("others", "task", "writes"),
+    [
+        (["worker"] * 2, ("worker", 0), True),
+        (["worker"] * 2, ("worker", 1), False),
+        (["chief", "worker"], ("chief", 0), True),
+        (["chief", "worker"], ("worker", 0), False),
+    ],
+)
+def test_one_of_several_workers_writes_the_files(others, task, writes):
+    cluster = tf.train.ClusterSpec({job: ["a"] * others.count(job) for job in others})
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(cluster, "", *task)
+    assert devices.is_chief(types.SimpleNamespace(cluster_resolver=resolver)) == writes
+
+
+def test_a_folder_has_no_render_pass(tmp_path):
+    pairs = write_pairs(tmp_path / "pairs")
+    with pytest.raises(UserError, match="--render-pass is for --data mpi_sintel"):
+        run_program("evaluate", *pairs, "--render-pass", "clean")
 
 
 def test_folders_of_pairs(tmp_path, capsys):

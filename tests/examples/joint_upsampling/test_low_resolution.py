@@ -50,8 +50,10 @@ def test_the_border_is_left_out():
     result = np.full_like(truth, 100)
     result[2:-2, 2:-2] = 3
     assert evaluate.error("rmse", result, truth, border=2) == 3
-    with pytest.raises(UserError, match="border of 3"):
-        evaluate.error("rmse", result, truth, border=3)
+    example = {"name": "one", "target": truth}
+    evaluate.check_truth(example, border=2)
+    with pytest.raises(UserError, match="one: no pixel .* border of 3"):
+        evaluate.check_truth(example, border=3)
 
 
 def test_a_size_that_the_factor_does_not_divide_is_padded_and_cropped_back():

@@ -13,11 +13,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from examples.joint_upsampling import data
 from examples.joint_upsampling.networks import make_network
 from examples.training.errors import UserError
-from examples.training.run import read_checkpoint
 from tests.support.full_disk import full_on_call
 from tests.support.joint_upsampling_child import open_drawn
 from tests.support.joint_upsampling_program import (
@@ -28,7 +28,7 @@ from tests.support.joint_upsampling_program import (
     write_pairs,
 )
 from tests.support.processes import finish
-from tests.support.run_logs import log_of, steps_of
+from tests.support.run_logs import log_of, step_of, steps_of
 
 
 def test_a_training_writes_its_logs_and_its_network(drawn, tmp_path):
@@ -66,9 +66,54 @@ def test_a_validation_is_due_when_asked_for_and_is_what_evaluate_measures(drawn,
 
 def test_a_loss_that_is_no_number_ends_the_training_at_once(drawn, tmp_path):
     options = ["--schedule", "steps", "--learning-rate", 1e30, "--steps", 9, "--save-every", 9]
-    with pytest.raises(UserError, match="before step 2; .* Try a smaller --learning-rate"):
+    with pytest.raises(UserError, match="no numbers after step 2 .* smaller --learning-rate"):
         run_program(*OPTIONS, *options, "--out", tmp_path)
     assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_saved(drawn, tmp_path, monkeypatch):
+    """The loss is the one before the update: it is finite still."""
+
+    def spoil(progress, epoch, logs):
+        progress.model.weights[0].assign(progress.model.weights[0] * np.inf)
+
+    monkeypatch.setattr("examples.training.run.Progress.on_epoch_end", spoil)
+    with pytest.raises(UserError, match="weights are no numbers after step 1 .*loss is 0"):
+        run_program(*OPTIONS, "--steps", 1, "--out", tmp_path)
+    assert not (tmp_path / "checkpoint.npz").exists()
+    assert not (tmp_path / "network.keras").exists()
+
+
+def test_a_split_that_cannot_be_measured_stops_the_program_before_training(drawn, tmp_path):
+    options = ["--validation", "test", "--border", 24, "--steps", 1, "--out", tmp_path / "run"]
+    with pytest.raises(UserError, match="scene 100: no pixel .* border of 24 pixels"):
+        run_program(*OPTIONS, *options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_gives_back_a_network_that_was_deleted(drawn, short_run, tmp_path):
+    shutil.copytree(short_run, tmp_path / "run")
+    (tmp_path / "run" / "network.keras").unlink()
+    run_program(*OPTIONS, "--steps", 1, "--out", tmp_path / "run", "--resume")
+    assert_same_bits(tmp_path / "run", short_run)
+
+
+def test_a_run_goes_on_with_a_default_said_aloud_and_with_a_validation(drawn, tmp_path):
+    options = [*OPTIONS, "--steps", 4, "--save-every", 2, "--out", tmp_path]
+    with pytest.raises(UserError, match="No space is left"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "savez", full_on_call(2, np.savez))
+        run_program(*options)
+    validation = ["--validation", "test", "--border", 3, "--low-res", "center"]
+    run_program(*options, *validation, "--resume")
+    assert [np.isfinite(float(row["val_measured"])) for row in log_of(tmp_path)] == [False, True]
+    with pytest.raises(UserError, match="low_res is 'center' there and 'last' here"):
+        run_program(*options, "--low-res", "last", "--resume")
+
+
+def test_a_log_that_is_none_of_a_run_is_named(drawn, tmp_path):
+    (tmp_path / "log.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="log.csv is no log of a run: .*'a', 'b'"):
+        run_program(*OPTIONS, "--steps", 1, "--out", tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +203,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(drawn, tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez", full_on_call(2, np.savez))
     with pytest.raises(UserError, match="No space is left on the disk.*--resume"):
         run_program(*OPTIONS, "--steps", 3, "--save-every", 1, "--out", tmp_path)
-    assert read_checkpoint(tmp_path / "checkpoint.npz")[0] == 1
+    assert step_of(tmp_path) == 1
     assert not list(tmp_path.glob(".*"))
     monkeypatch.undo()
     monkeypatch.setattr(data, "open_dataset", open_drawn)
@@ -196,6 +241,30 @@ def test_images_that_are_deleted_while_training(tmp_path, monkeypatch):
         run_program(*options, "--out", tmp_path / "stopped")
 
 
+def test_moved_images_are_the_same_and_changed_ones_are_not(tmp_path):
+    def run(folder, *more):
+        pairs = ["--data", "folder", "--images", folder / "rgb", "--targets", folder / "depth"]
+        options = ["--data-dir", tmp_path / "prepared", "--steps", 1, "--out", tmp_path / "run"]
+        run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], *options, *more)
+
+    write_pairs(tmp_path / "pairs")
+    run(tmp_path / "pairs")
+    (tmp_path / "pairs").rename(tmp_path / "moved")
+    (tmp_path / "moved" / "rgb" / "1.png").touch()
+    run(tmp_path / "moved", "--resume")
+    change_a_value(tmp_path / "moved" / "rgb" / "1.png")
+    with pytest.raises(UserError, match="data set is .* there and .* here"):
+        run(tmp_path / "moved", "--resume")
+
+
+def change_a_value(path):
+    """Change one value of one pixel."""
+    with Image.open(path) as image:
+        changed = np.array(image)
+    changed[0, 0, 0] ^= 1
+    Image.fromarray(changed).save(path)
+
+
 def test_a_data_set_of_one_image(tmp_path):
     pairs = [*write_pairs(tmp_path / "pairs", count=1), "--data-dir", tmp_path / "prepared"]
     run_program(*OPTIONS[:1], *pairs, *OPTIONS[3:], "--epochs", 3, "--out", tmp_path / "run")
@@ -204,14 +273,18 @@ def test_a_data_set_of_one_image(tmp_path):
 
 def test_a_run_goes_on_with_checkpoints_at_other_steps(drawn, tmp_path, monkeypatch):
     """It ends after the same step, with all rows of its log."""
-    options = [*OPTIONS, "--steps", 8]
-    run_program(*options, "--save-every", 8, "--out", tmp_path / "whole")
+    options = [*OPTIONS, "--steps", 11, "--validation", "test"]
+    run_program(*options, "--save-every", 11, "--out", tmp_path / "whole")
     options += ["--out", tmp_path / "stopped"]
     monkeypatch.setattr(np, "savez", full_on_call(3, np.savez))
     with pytest.raises(UserError, match="No space is left on the disk"):
         run_program(*options, "--save-every", 1)
-    run_program(*options, "--save-every", 5, "--resume")
-    assert steps_of(tmp_path / "stopped") == [1, 2, 7, 8]
+    run_program(*options, "--save-every", 4, "--validate-every", 8, "--resume")
+    assert steps_of(tmp_path / "stopped") == [1, 2, 6, 10, 11]
+    rows = log_of(tmp_path / "stopped")
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3, 4]
+    measured = [np.isfinite(float(row["val_measured"])) for row in rows]
+    assert measured == [False, False, False, True, True]
     assert_nearly_equal_weights(tmp_path / "stopped", tmp_path / "whole")
 
 
@@ -245,7 +318,7 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
     time.sleep(0.05)  # into the steps after the checkpoint
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    step, _, _ = read_checkpoint(tmp_path / "killed" / "checkpoint.npz")
+    step = step_of(tmp_path / "killed")
     assert step < 30
     (tmp_path / "killed" / ".checkpoint.npz.1.partial").write_bytes(b"half")
     output = finish(start_child(*options, "--out", tmp_path / "killed", "--resume"))
@@ -267,7 +340,7 @@ def test_a_training_that_is_killed_while_it_writes_goes_on_to_the_same_bits(tmp_
         killed = start_child(*options, KILLED_IN=moment)
         output, _ = killed.communicate(timeout=200)
         assert killed.returncode == -signal.SIGKILL, output
-        assert read_checkpoint(tmp_path / "killed" / "checkpoint.npz")[0] == step
+        assert step_of(tmp_path / "killed") == step
         assert keras.models.load_model(tmp_path / "killed" / "network.keras").factor == 4
     assert "steps 6 to 7" in finish(start_child(*options))
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")

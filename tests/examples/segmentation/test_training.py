@@ -10,11 +10,10 @@ import tensorflow as tf
 
 from examples.segmentation import __main__, data, evaluate, metrics, train
 from examples.training.errors import UserError
-from examples.training.run import read_checkpoint
 from keras_pac.layers import PacCRFLoose
 from keras_pac.models import fcn8s, with_pac_crf
 from tests.support.processes import finish, output_of
-from tests.support.run_logs import log_of, steps_of
+from tests.support.run_logs import log_of, step_of, steps_of
 from tests.support.segmentation_child import CLASSES, drawn_examples, open_drawn
 from tests.support.segmentation_program import (
     NEW,
@@ -223,7 +222,7 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(tmp_path):
     time.sleep(0.3)  # into the steps after the checkpoint
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    step, _, _ = read_checkpoint(tmp_path / "killed" / "checkpoint.npz")
+    step = step_of(tmp_path / "killed")
     assert step < 30
     output = finish(start_child(0, [*options, "--resume"]))
     assert f"steps {step + 1} to 30" in output

@@ -76,11 +76,12 @@ class BasePacLayer(keras.layers.Layer):
         self.guide_embedding = None
         if guide_filters is not None:
             checks.positive_integer("guide_filters", guide_filters)
+            # Channels last in any layout: TensorFlow's convolution on a CPU has no other.
             self.guide_embedding = keras.layers.Conv2D(
                 guide_filters,
                 1,
                 use_bias=False,
-                data_format=self.data_format,
+                data_format="channels_last",
                 dtype=self.dtype_policy,
                 name="guide_embedding",
             )
@@ -118,7 +119,7 @@ class BasePacLayer(keras.layers.Layer):
         self._channels = x_shape[-1]
         self._build_filter(x_shape[-1])
         if self.guide_embedding is not None:
-            self.guide_embedding.build(shape_to(x_shape, self.data_format))
+            self.guide_embedding.build(x_shape)
         # Without autocast, since K is computed in float32 at least under any policy.
         options = {"autocast": False, "dtype": self.variable_dtype}
         if self.kernel_type == "inverse":
@@ -154,7 +155,7 @@ class BasePacLayer(keras.layers.Layer):
             y = current().windowed_sum(x_last, adapting, self._filter(), window, self.bias)
         else:
             own = guide is None
-            guide = self._own_guide(x, window) if own else image_last(guide, self.data_format)
+            guide = self._own_guide(x_last, window) if own else image_last(guide, self.data_format)
             y, output_mask = current().guided_windowed_sum(
                 x_last,
                 guide,
@@ -171,9 +172,8 @@ class BasePacLayer(keras.layers.Layer):
         return y, image_to(ops.cast(output_mask, y.dtype), self.data_format)
 
     def _own_guide(self, x, window):
-        """The guide made from x itself, channels last."""
+        """The guide made from x itself; both are channels last."""
         guide = x if self.guide_embedding is None else self.guide_embedding(x)
-        guide = image_last(guide, self.data_format)
         if not self._transposed:
             return guide
         guide = enlarge_bilinear(guide, self.strides)

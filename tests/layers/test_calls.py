@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_pac import ops
 from tests.support.layer_cases import LAYERS, inputs_of, layer_of
+from tests.support.runners import to_channels_first
 from tests.support.tolerances import assert_close
 
 
@@ -45,6 +46,17 @@ def test_guide_filters_embed_the_input(implementation, name, rng):
     assert_close(plain([x, guide]), y, "float32")
     again = type(layer).from_config(layer.get_config())
     assert again.guide_filters == 4
+
+
+@pytest.mark.parametrize("name", ["conv", "transposed", "pool"])
+def test_guide_filters_work_with_channels_first(implementation, name, rng):
+    x = rng.normal(size=(2, 7, 9, 2))
+    last = layer_of(name, guide_filters=4, dtype="float64")
+    first = layer_of(name, guide_filters=4, dtype="float64", data_format="channels_first")
+    y = last(x)
+    first.build((2, 2, 7, 9))
+    first.set_weights(last.get_weights())
+    assert_close(first(to_channels_first(x)), to_channels_first(y.numpy()), "float64")
 
 
 @pytest.mark.parametrize("name", ["conv", "conv options", "transposed options", "pool options"])

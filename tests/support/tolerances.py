@@ -24,17 +24,19 @@ RELATIVE = {
 ROUNDED_ZERO = 1e-12
 
 
-def assert_close(actual, expected, dtype, what="result"):
+def assert_close(actual, expected, dtype, what="result", terms=None):
     """Compare two arrays: same shape, and the error within `RELATIVE[dtype]`.
 
     The error is relative to the largest reference value, or absolute where the reference is zero
     throughout (all test data are of order one: up to `ROUNDED_ZERO` it is). A NaN is an error.
+    Where terms may cancel in all results, `terms` are their sums without signs: the error is then
+    relative to the largest of these, as rounding is.
     """
     actual, expected = np.asarray(actual, "float64"), np.asarray(expected, "float64")
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, not {expected.shape}"
     if expected.size == 0:
         return
-    scale = np.abs(expected).max()
+    scale = np.abs(expected if terms is None else terms).max()
     scale = scale if scale > ROUNDED_ZERO else 1.0
     error = np.abs(actual - expected).max() / scale
     assert error <= RELATIVE[dtype], f"{what}: relative error {error:.2e} in {dtype}"

@@ -40,7 +40,7 @@ lint: $(INSTALLED)
 	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
 
 clean:
-	rm -rf .venv .venv-oldest build dist keras_pac/_compiled outputs .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-oldest build dist keras_pac/_compiled outputs .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml setup.py constraints-oldest.txt

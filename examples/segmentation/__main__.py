@@ -61,7 +61,7 @@ def add_train_options(parser):
     )
     add("--swap", nargs="+", metavar="LAYER", help="convolutions that become PAC layers")
     add("--guide", metavar="LAYER", help="the layer that guides them")
-    scale = "factor on the guide: as small that the network does at first what it did"
+    scale = "factor on the guide; a small one lets the network do at first what it did"
     add("--guide-scale", type=float, default=1e-4, help=scale)
     add = parser.add_argument_group("CRF").add_argument
     add(

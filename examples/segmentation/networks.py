@@ -11,8 +11,6 @@ from examples.training.networks import read_network
 from keras_pac import models
 from keras_pac.layers.resize_like import ResizeLike
 
-# All of them take RGB images of 0 to 255 and return logits.
-NETWORKS = ("small", "FCN8s")
 # A window of 5 x 5 pixels that are `dilation_rate` pixels apart. With a larger weight the messages
 # of the 24 neighbours outweigh the network at first.
 WINDOW = {"kernel_size": 5, "dilation_rate": 16, "weight": 0.1}
@@ -28,6 +26,7 @@ CRFS = {
 
 
 def make_network(name, classes, padding, weights):
+    """A network that takes RGB images of 0 to 255 and returns logits."""
     return small(classes) if name == "small" else fcn8s(classes, padding, weights)
 
 

@@ -95,7 +95,8 @@ def _same_padding(size, extent, stride):
     if stride == 1:
         total = extent - 1
     else:
-        total = (-(-size // stride) - 1) * stride + extent - size
+        # No division of a negative number: in an ONNX file it would round towards zero.
+        total = (size - 1) // stride * stride + extent - size
         total = max(total, 0) if isinstance(total, int) else ops.maximum(total, 0)
     return total // 2, total - total // 2
 

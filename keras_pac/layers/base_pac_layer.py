@@ -151,7 +151,8 @@ class BasePacLayer(keras.layers.Layer):
         window = self._window(ops.shape(x_last)[1:3])
         if adapting_kernel is not None:
             adapting = adapting_last(adapting_kernel, self.data_format)
-            adapting = adapting if self.channel_wise else adapting[..., None]
+            # An index of `None` would be an operation that LiteRT has not for five dimensions.
+            adapting = adapting if self.channel_wise else ops.expand_dims(adapting, -1)
             y = current().windowed_sum(x_last, adapting, self._filter(), window, self.bias)
         else:
             own = guide is None

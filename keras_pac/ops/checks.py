@@ -190,7 +190,8 @@ def adapting_tensor(value, x, window, data_format, channels=None):
     sizes = window.output_size, window.kernel_size
     adapting_kernel(value, x.shape[0], *sizes, data_format, channels)
     value = adapting_last(value, data_format)
-    return value[..., None] if channels is None else value
+    # An index of `None` would be an operation that LiteRT has not for five dimensions.
+    return ops.expand_dims(value, -1) if channels is None else value
 
 
 def guide_of_transposed(size, strides, smallest):

@@ -3,21 +3,25 @@
 TensorFlow runs a custom op wherever its library is loaded. XLA cannot compile it, and a
 SavedModel, LiteRT or ONNX file that holds it would load only where the library is. So each call
 asks, while its graph is traced, whether the op fits there; else `taps` is traced instead. There are
-four situations to recognise, and TensorFlow has no public function for any of them:
+five situations to recognise, and TensorFlow has no public function for any of them:
 
 1. *A graph that XLA compiles.* `tf.function(jit_compile=True)` and all that it calls is traced
    inside an XLA context. `tf.__internal__.get_enclosing_xla_context` tells.
-2. *A graph that is traced to be saved.* `model.export`, `tf.saved_model.save`, the LiteRT and ONNX
-   converters trace functions again. Nothing in the graph says so; the modules on the call stack do
-   (`EXPORTERS`).
+2. *A graph that is traced to be saved.* `model.export`, `tf.saved_model.save`, the LiteRT, ONNX and
+   OpenVINO converters trace functions again. Nothing in the graph says so; the modules on the call
+   stack do (`EXPORTERS`).
 3. *A function that was traced before, and is then called inside XLA.* It is not traced again, so
    XLA meets the op and refuses it with an error that shows the name of the node. The op's nodes are
    therefore called `NODE_NAME`, which is the advice that the user needs.
 4. *A concrete function that was made before, and is then saved.* It is not traced again either.
    Each graph with the op therefore captures a resource that no object tracks: TensorFlow refuses to
    save such a graph, and its error shows the resource's name, which is the same advice.
+5. *A concrete function that was made before, and is then given to a converter.* Those for LiteRT
+   and ONNX freeze it: they replace the variables that its graph has read by their values. The
+   resource of 4 is therefore a variable that the graph has read, and to ask for its value is an
+   error with the same advice.
 
-Not covered: freezing a concrete function by hand, or giving it to the LiteRT converter.
+Not covered: OpenVINO does not freeze; its error names only the op.
 
 Keras itself turns XLA on for a GPU; see `avoids_xla` in the package's `__init__`.
 """
@@ -28,9 +32,15 @@ import sys
 import tensorflow as tf
 
 NODE_NAME = "in_XLA_call_keras_pac.set_implementation_taps_first"
-RESOURCE_NAME = "call keras_pac.set_implementation('taps') before tracing what is saved"
+ADVICE = "call keras_pac.set_implementation('taps') before tracing what is saved"
 # A graph that one of these modules traces is saved for another process.
-EXPORTERS = ("tensorflow.python.saved_model.", "tensorflow.lite.", "keras.src.export.", "tf2onnx")
+EXPORTERS = (
+    "tensorflow.python.saved_model.",
+    "tensorflow.lite.",
+    "keras.src.export.",
+    "tf2onnx",
+    "openvino.",
+)
 
 
 def op_fits_here():
@@ -41,7 +51,7 @@ def op_fits_here():
         return False
     graph = tf.compat.v1.get_default_graph()
     if hasattr(graph, "capture"):
-        graph.capture(_resource_that_cannot_be_saved())
+        _keep_from_saving(graph)
     return True
 
 
@@ -55,14 +65,29 @@ def _exporting():
     return False
 
 
-def _resource_that_cannot_be_saved():
+def _keep_from_saving(graph):
+    """Let a graph read a variable that can neither be saved nor frozen."""
     with tf.init_scope(), tf.device("CPU:0"):
-        # Inside a `tf.Graph` the resource must belong to that graph.
-        return _eager_resource() if tf.executing_eagerly() else _resource()
+        if tf.executing_eagerly():
+            variable = _variable()
+            graph.watch_variable(variable)
+            resource = variable.handle
+        else:
+            # Inside a `tf.Graph` the resource must belong to that graph.
+            resource = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=(), shared_name=ADVICE)
+    graph.capture(resource)
 
 
-def _resource():
-    return tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=(), shared_name=RESOURCE_NAME)
+@functools.cache
+def _variable():
+    with tf.name_scope(""):  # the name is the advice alone, without that of a layer
+        variable = tf.Variable(False, trainable=False, name=ADVICE)
+    variable.numpy = _refuse
+    return variable
 
 
-_eager_resource = functools.cache(_resource)
+def _refuse():
+    raise ValueError(
+        "This function was traced with the compiled op of keras_pac, which runs only in a process "
+        f"that has keras_pac. To convert it, {ADVICE}, or give the converter the Keras model."
+    )

@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/installed
 BUILD_OP = $(BIN)/python -m keras_pac.build --folder keras_pac/_compiled --objects build/op
 CXX_SOURCES = $(shell find custom_ops tests -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo op wheel test test-oldest test-slow bench lint clean
+.PHONY: demo op wheel test test-oldest test-slow bench exports lint clean
 
 demo: $(INSTALLED)
 	$(BUILD_OP) --optional
@@ -33,6 +33,10 @@ bench: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.crf
+
+exports: $(INSTALLED)
+	$(BUILD_OP) --optional
+	$(BIN)/python -m tests.exports.table
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

@@ -34,9 +34,11 @@ def info():
     for name in NAMES:
         reasons = " ".join(keras_pac.not_supported_reasons(name))
         lines.append(f"{name:<13} {reasons or 'runs here'}")
+    # On another backend TensorFlow may be missing, and it says nothing there.
+    built_with = library.built_with() if keras.backend.backend() == "tensorflow" else {}
     lines += [
         f"  {key}: {value}"
-        for key, value in library.built_with().items()
+        for key, value in built_with.items()
         if key not in ("bytes", "sources", "state")
     ]
     if not keras_pac.not_supported_reasons("compiled"):

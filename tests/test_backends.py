@@ -30,3 +30,23 @@ print(tuple(layer(keras.ops.ones((1, 5, 6, 2))).shape))
 
 def test_the_core_dependencies_are_enough():
     assert output_of(CORE_ONLY).strip() == "(1, 5, 6, 4)"
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+
+sys.modules["tensorflow"] = None  # to import it raises an ImportError
+import keras_pac, keras
+from keras_pac.info import info
+
+print(keras_pac.PacConv2D(4, 3, padding="same")(keras.ops.ones((1, 5, 6, 2))).shape)
+print(*info(), sep="\\n")
+"""
+
+
+def test_without_tensorflow_the_portable_code_runs_on_jax():
+    shape, *lines = output_of(WITHOUT_TENSORFLOW, KERAS_BACKEND="jax").splitlines()
+    assert shape == "(1, 5, 6, 4)"
+    reason = "it needs the TensorFlow backend of Keras, and the backend is 'jax'."
+    assert f"compiled      {reason}" in lines
+    assert "in use        taps (default)" in lines

@@ -134,3 +134,18 @@ def test_what_the_user_built_otherwise_is_passed_over(folder, core):
     write_libraries(folder)
     write_libraries(library.cache_folder(), core=core)
     assert library.chosen_folder() == folder
+
+
+def test_a_cache_that_cannot_be_read_is_passed_over(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "x" * 300)  # no file can have this name, not for root
+    assert reason() == f"the compiled op is not built: {MENDED_BY}."
+
+
+def test_without_a_home_the_libraries_of_the_package_are_found(folder, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(library.pathlib.Path, "home", no_home)
+    write_libraries(folder, core={"keras_pac": "1.2.3"})
+    assert "1.2.3" in reason()

@@ -104,10 +104,13 @@ def refusal(folder):
 @functools.cache
 def chosen_folder():
     """The folder of the libraries: that of the user's cache, if it fits these sources."""
-    cache = cache_folder()
-    if (cache / CORE).exists() and refusal(cache) is None:
-        if read_info(cache / CORE).get("sources") == checksum_of_sources():
-            return cache
+    try:
+        cache = cache_folder()
+        if (cache / CORE).exists() and refusal(cache) is None:
+            if read_info(cache / CORE).get("sources") == checksum_of_sources():
+                return cache
+    except (OSError, RuntimeError):  # there is no home, or it must not be read
+        pass
     return FOLDER
 
 

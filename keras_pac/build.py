@@ -29,7 +29,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -90,7 +89,8 @@ def unpacked_tensorflow(version, folder):
 def build(folder, objects, tensorflows):
     """Build the core and an adapter for each TensorFlow into `folder`; True if anything changed.
 
-    `objects` is a folder for what can be used again.
+    `objects` is a folder for what can be used again, or None. The libraries get their place when
+    all are complete, so a build that fails leaves what was there.
     """
     compiler, nvcc = core.cxx(), _nvcc()
     if shutil.which(compiler[0]) is None:
@@ -105,22 +105,25 @@ def build(folder, objects, tensorflows):
         "flags": " ".join(core.FLAGS),
         "cuda": _cuda_version(nvcc) if nvcc else None,
     }
-    with _alone(folder):
+    with _alone(folder), _unfinished(folder) as unfinished:
+        objects = objects or unfinished / "objects"
         about = {
             **common,
             "instructions": core.instruction_sets(),
             "cuda_architectures": _architectures() if nvcc else None,
         }
 
-        steps, path = _core_steps(compiler, nvcc), folder / library.CORE
+        steps, path = _core_steps(compiler, nvcc), unfinished / library.CORE
         flags = functools.partial(_core_flags, nvcc)
         changed = _build_library(path, objects / "core", steps, flags, about)
-        state = library.read_info(path)["state"]
+        state = library.read_info(path if changed else folder / path.name)["state"]
         for tensorflow in tensorflows:
             about = {**common, "core": state, "tensorflow": tensorflow.version}
-            steps, path = _adapter_steps(compiler), folder / library.adapter(tensorflow.version)
-            flags = functools.partial(_adapter_flags, tensorflow, folder, nvcc)
+            path = unfinished / library.adapter(tensorflow.version)
+            flags = functools.partial(_adapter_flags, tensorflow, [unfinished, folder], nvcc)
+            steps = _adapter_steps(compiler)
             changed |= _build_library(path, objects / path.stem, steps, flags, about)
+        _take_place(unfinished, folder)
     return changed
 
 
@@ -128,22 +131,23 @@ def _core_flags(nvcc):
     return [], [f"-Wl,-soname,{library.CORE}", *(core.cuda_link_flags(nvcc) if nvcc else [])]
 
 
-def _adapter_flags(tensorflow, folder, nvcc):
+def _adapter_flags(tensorflow, folders, nvcc):
     compile_flags, link_flags = tensorflow.flags()
     # Warnings in TensorFlow's headers are none of ours.
     compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
     compile_flags += ["-DKERAS_PAC_CUDA"] if nvcc else []
-    return compile_flags, [*link_flags, f"-L{folder}", f"-l:{library.CORE}", "-Wl,-rpath,$ORIGIN"]
+    link_flags = [*link_flags, *(f"-L{folder}" for folder in folders), f"-l:{library.CORE}"]
+    return compile_flags, [*link_flags, "-Wl,-rpath,$ORIGIN"]
 
 
 def _build_library(path, objects, steps, flags, about):
-    """Build a library from the steps, unless it is up to date; True if it was not.
+    """Build a library from the steps, unless the folder above has it; True if it had not.
 
     `flags()` are the compiler's and the linker's.
     """
-    info = path.with_suffix(".json")
+    there = path.parent.parent / path.name
     state = hashlib.sha256(json.dumps([about, steps], default=str).encode()).hexdigest()
-    if path.exists() and library.read_info(path).get("state") == state:
+    if there.exists() and library.read_info(there).get("state") == state:
         return False
     objects.mkdir(parents=True, exist_ok=True)
     compile_flags, link = flags()
@@ -155,32 +159,67 @@ def _build_library(path, objects, steps, flags, about):
     jobs = int(os.environ.get("KERAS_PAC_BUILD_JOBS", "2"))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         files = list(pool.map(compile_one, steps))
-    # A library without the file beside it is refused, so none is ever taken for another.
-    info.unlink(missing_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    try:
-        _run([*core.cxx(), "-shared", "-o", unfinished, *files, *link])
-        os.replace(unfinished, path)
-        about = {**about, "bytes": path.stat().st_size, "state": state}
-        unfinished.write_text(json.dumps(about, indent=2) + "\n")
-        os.replace(unfinished, info)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    _run([*core.cxx(), "-shared", "-o", path, *files, *link])
+    about = {**about, "bytes": path.stat().st_size, "state": state}
+    path.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
     return True
 
 
 @contextlib.contextmanager
 def _alone(folder):
-    """Wait for another process that builds into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Wait for another process that builds into the folder; leave no empty folder behind."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        descriptor = _locked(folder)
+    except OSError:
+        _remove_empty(made)
+        raise
+    try:
         yield
     finally:
+        _remove_empty(made)  # before another process gets the lock
         os.close(descriptor)
-        if not any(folder.iterdir()):  # the build has failed
-            folder.rmdir()
+
+
+def _locked(folder):
+    """A locked descriptor of the folder, which others may remove while this process waits."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat()):
+            return descriptor
+        os.close(descriptor)
+
+
+def _remove_empty(folders):
+    for path in folders:
+        with contextlib.suppress(OSError):  # it has something in it
+            path.rmdir()
+
+
+@contextlib.contextmanager
+def _unfinished(folder):
+    """A folder inside the folder for what is not complete."""
+    path = folder / "unfinished"
+    shutil.rmtree(path, ignore_errors=True)  # of a build that was killed
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _take_place(unfinished, folder):
+    """Move the new libraries into the folder, the files that say what they are last.
+
+    A library without the file beside it is refused, so none is ever taken for another.
+    """
+    libraries = list(unfinished.glob("*.so"))
+    for path in libraries:
+        (folder / path.name).with_suffix(".json").unlink(missing_ok=True)
+    for path in [*libraries, *unfinished.glob("*.json")]:
+        os.replace(path, folder / path.name)
 
 
 def _adapter_steps(compiler):
@@ -263,22 +302,26 @@ def _output(command):
 def main():
     parser = argparse.ArgumentParser(prog="python -m keras_pac.build", description="Build the op.")
     add = parser.add_argument
-    folder = library.cache_folder()
-    add("--folder", type=pathlib.Path, default=folder, help=f"where it goes ({folder})")
-    objects = "for what a next build can use again (a temporary folder)"
-    add("--objects", type=pathlib.Path, help=objects)
+    add("--folder", type=pathlib.Path, help="where it goes (a folder of the user's cache)")
+    add("--objects", type=pathlib.Path, help="for what a next build can use again")
     add("--optional", action="store_true", help="report a failure, but don't exit with one")
     arguments = parser.parse_args()
     try:
-        with tempfile.TemporaryDirectory() as temporary:
-            objects = arguments.objects or pathlib.Path(temporary)
-            changed = build(arguments.folder, objects, [installed_tensorflow()])
+        folder = arguments.folder or _cache_folder()
+        changed = build(folder, arguments.objects, [installed_tensorflow()])
     except (BuildError, OSError, ImportError, ValueError) as error:
         print(f"The compiled op was not built: {error}.", file=sys.stderr)
         print("The portable code runs without it.", file=sys.stderr)
         return 0 if arguments.optional else 1
     print("The compiled op is built." if changed else "The compiled op is up to date.")
     return 0
+
+
+def _cache_folder():
+    try:
+        return library.cache_folder()
+    except RuntimeError as error:
+        raise BuildError("there is no home folder; XDG_CACHE_HOME names a cache") from error
 
 
 if __name__ == "__main__":

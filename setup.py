@@ -1,4 +1,4 @@
-"""The metadata is in pyproject.toml; this file adds what the compiled op needs to a wheel.
+"""The metadata is in pyproject.toml; this file adds the text for a package index, and the op.
 
 The sources of the op travel in every wheel. `make wheel` puts built libraries into one, from the
 folder that KERAS_PAC_LIBRARIES names.
@@ -6,6 +6,7 @@ folder that KERAS_PAC_LIBRARIES names.
 
 import os
 import pathlib
+import re
 import shutil
 
 from setuptools import Distribution, setup
@@ -17,6 +18,14 @@ SOURCES = ("core", "tf", "build")
 LIBRARIES = os.environ.get("KERAS_PAC_LIBRARIES")
 
 
+def description():
+    """README.md as text for a package index, from where links into the repository lead nowhere."""
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    here = r"\((?!https?:)[^)]*\)"
+    without_pictures = re.sub(rf"!\[[^\]]*\]{here}\n\n\*[^*]*\*\n\n", "", text)  # and captions
+    return re.sub(rf"(?<!!)\[([^\]]*)\]{here}", r"\1", without_pictures)
+
+
 class BuildWithOp(build_py):
     """Put the sources of the op beside the modules, and its libraries."""
 
@@ -25,7 +34,7 @@ class BuildWithOp(build_py):
         if self.editable_mode:
             return  # the package is used where it is
         package = pathlib.Path(self.build_lib, "keras_pac")
-        without = shutil.ignore_patterns("__pycache__", "wheel.py")
+        without = shutil.ignore_patterns("__pycache__", "wheel.py", "release.py", "smoke.py")
         shutil.rmtree(package / "_custom_ops", ignore_errors=True)
         for name in SOURCES:
             source = HERE / "custom_ops" / name
@@ -49,8 +58,8 @@ class WithLibraries(Distribution):
         return True
 
 
-commands = {"build_py": BuildWithOp}
+options = {"cmdclass": {"build_py": BuildWithOp}}
 if LIBRARIES:
-    setup(cmdclass={**commands, "bdist_wheel": AnyPython}, distclass=WithLibraries)
-else:
-    setup(cmdclass=commands)
+    options["cmdclass"]["bdist_wheel"] = AnyPython
+    options["distclass"] = WithLibraries
+setup(long_description=description(), long_description_content_type="text/markdown", **options)

@@ -17,7 +17,8 @@ FLOORS = [
     ["keras_pac.convert"],
     ["keras_pac"],
     ["benchmarks", "examples"],
-    ["custom_ops.harness", "custom_ops.build.wheel"],
+    ["custom_ops.harness", "custom_ops.build.wheel", "custom_ops.build.smoke"],
+    ["custom_ops.build.release"],
 ]
 LEVELS = {prefix: level for level, prefixes in enumerate(FLOORS) for prefix in prefixes}
 FOLDERS = ("keras_pac", "benchmarks", "examples", "custom_ops")

@@ -147,7 +147,8 @@ def _build_library(path, objects, steps, flags, about):
     """
     there = path.parent.parent / path.name
     state = hashlib.sha256(json.dumps([about, steps], default=str).encode()).hexdigest()
-    if there.exists() and library.read_info(there).get("state") == state:
+    info = library.read_info(there)
+    if info.get("state") == state and library.damaged(there, info) is None:
         return False
     objects.mkdir(parents=True, exist_ok=True)
     compile_flags, link = flags()
@@ -160,7 +161,8 @@ def _build_library(path, objects, steps, flags, about):
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         files = list(pool.map(compile_one, steps))
     _run([*core.cxx(), "-shared", "-o", path, *files, *link])
-    about = {**about, "bytes": path.stat().st_size, "state": state}
+    about = {**about, "bytes": path.stat().st_size, "sha256": library.checksum(path)}
+    about["state"] = state
     path.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
     return True
 

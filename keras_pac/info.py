@@ -39,7 +39,7 @@ def info():
     lines += [
         f"  {key}: {value}"
         for key, value in built_with.items()
-        if key not in ("bytes", "sources", "state")
+        if key not in ("bytes", "sha256", "sources", "state")
     ]
     if not keras_pac.not_supported_reasons("compiled"):
         lines.append(f"  runs with: {library.instructions()}")

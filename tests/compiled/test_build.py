@@ -114,6 +114,16 @@ def test_a_build_that_fails_leaves_the_libraries_that_were_there(
     assert files() == before and len(before) == 4
 
 
+@pytest.mark.parametrize("damage", [lambda text: text[:5], lambda text: bytes(len(text))])
+def test_a_library_that_is_damaged_is_built_again(tmp_path, build_failing_on_call, damage):
+    """The reason why it is not loaded says so."""
+    assert build_failing_on_call(100)
+    path = tmp_path / "home" / "cache" / library.CORE
+    path.write_bytes(damage(path.read_bytes()))
+    assert build_failing_on_call(100)
+    assert library.damaged(path, library.read_info(path)) is None
+
+
 def test_a_disk_that_fills_up_while_the_last_file_is_written(
     tmp_path, build_failing_on_call, monkeypatch
 ):

@@ -1,5 +1,6 @@
 """Which libraries of the compiled op are loaded, and what is said of those that are not."""
 
+import hashlib
 import json
 
 import pytest
@@ -36,6 +37,7 @@ def write_libraries(folder, core=(), adapter=()):
     """Files like libraries, which say that they fit, but for the changes."""
     folder.mkdir(parents=True, exist_ok=True)
     common = {"keras_pac": keras_pac.__version__, "bytes": 10}
+    common["sha256"] = hashlib.sha256(b"no library").hexdigest()
     infos = {
         library.CORE: {**common, "state": "a", "sources": library.checksum_of_sources()},
         ADAPTER: {**common, "tensorflow": tf.__version__, "core": "a"},
@@ -111,6 +113,14 @@ def test_a_library_that_was_cut_off_is_refused(folder):
     write_libraries(folder)
     (folder / library.CORE).unlink()
     assert f"{library.CORE} has no bytes, and 10 were built" in reason()
+
+
+@pytest.mark.parametrize("name", [library.CORE, ADAPTER])
+def test_a_library_with_other_bytes_of_the_same_number_is_refused(folder, name):
+    """Loading it would crash the process, too."""
+    write_libraries(folder)
+    (folder / name).write_bytes(b"no lib" + bytes(4))
+    assert f"{name} is not as it was built: {MENDED_BY} again." in reason()
 
 
 def test_an_adapter_for_another_core_is_refused(folder):

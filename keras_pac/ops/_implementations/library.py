@@ -60,6 +60,22 @@ def checksum_of_sources():
     return total.hexdigest()
 
 
+def damaged(path, info):
+    """What is wrong with a library, so that loading it could crash the process; or None."""
+    size = path.stat().st_size if path.exists() else "no"
+    if info.get("bytes") != size:
+        return f"{path.name} has {size} bytes, and {info.get('bytes')} were built"
+    # A machine that crashes while a file is written can leave it with zeros inside.
+    if info.get("sha256") != checksum(path):
+        return f"{path.name} is not as it was built"
+    return None
+
+
+def checksum(path):
+    """A checksum over the bytes of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def how():
     """What builds the op here."""
     compiler = os.environ.get("CXX", "g++").split()[0]
@@ -90,12 +106,8 @@ def refusal(folder):
                 f"the compiled op was built for keras_pac {built}, and this is {__version__}: "
                 f"{how()} again."
             )
-        # Loading a truncated library would crash the process.
-        size = path.stat().st_size if path.exists() else "no"
-        if info.get("bytes") != size:
-            return (
-                f"{path.name} has {size} bytes, and {info.get('bytes')} were built: {how()} again."
-            )
+        if damage := damaged(path, info):
+            return f"{damage}: {how()} again."
     if own.get("core") != core.get("state"):
         return f"{libraries[1].name} was built for another {CORE}: {how()} again."
     return None

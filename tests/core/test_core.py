@@ -75,6 +75,20 @@ def test_random_problems(drivers, instructions):
     assert printed.startswith("2000 problems") and " 0 failures" in printed
 
 
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="there is no qemu-x86_64")
+@pytest.mark.parametrize(
+    ("processor", "instructions"),
+    [("Nehalem", "generic"), ("SandyBridge", "generic"), ("Haswell", "avx2")],
+)
+def test_another_processor(drivers, processor, instructions):
+    """In an emulator, since a processor that has AVX2 runs code that should not have it, too."""
+    command = ["qemu-x86_64", "-cpu", processor, drivers / "fuzz", "0", "100"]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert f"{instructions} instructions" in process.stdout
+    assert " 0 failures" in process.stdout
+
+
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 def test_threads_change_no_bit(drivers, instructions):
     process = start(drivers / "fuzz", 10**6, 500, "--threads", instructions=instructions)

@@ -36,19 +36,13 @@ def assert_close(actual, expected, dtype, what="result", terms=None):
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, not {expected.shape}"
     if expected.size == 0:
         return
-<<<<<<< HEAD
-    scale = np.abs(expected if terms is None else terms).max()
-    scale = scale if scale > ROUNDED_ZERO else 1.0
-    error = np.abs(actual - expected).max() / scale
-=======
-    error = relative_error(actual, expected)
->>>>>>> 946e004 (Tests export every kind of model to every format and run it without keras_pac)
+    error = relative_error(actual, expected, terms)
     assert error <= RELATIVE[dtype], f"{what}: relative error {error:.2e} in {dtype}"
 
 
-def relative_error(actual, expected):
+def relative_error(actual, expected, terms=None):
     """The largest error as a share of the largest reference value, see `assert_close`."""
-    scale = np.abs(expected).max()
+    scale = np.abs(expected if terms is None else terms).max()
     return np.abs(actual - expected).max() / (scale if scale > ROUNDED_ZERO else 1.0)
 
 

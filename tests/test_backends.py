@@ -7,7 +7,8 @@ import pytest
 from tests.support.processes import output_of, run_python
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+# PyTorch is large: `make test-slow` installs it.
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
 def test_another_backend(backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

@@ -188,7 +188,8 @@ def test_without_a_home(tmp_path):
     code += "os.path.expanduser = lambda path: path\n"
     code += "sys.argv = ['build']\n"
     code += "runpy.run_module('keras_pac.build', run_name='__main__')\n"
-    process = run_python("-c", code, XDG_CACHE_HOME="")
+    # Keras imports an old matplotlib where there is one, and that has to have some folder.
+    process = run_python("-c", code, XDG_CACHE_HOME="", MPLCONFIGDIR=str(tmp_path))
     assert process.returncode == 1
     assert "not built: there is no home folder; XDG_CACHE_HOME names a cache." in process.stderr
     assert "Traceback" not in process.stderr

@@ -76,10 +76,12 @@ def prepare(name, data_dir, manual_dir=None, **config):
     return builder
 
 
-def fingerprint(builder):
-    """Text that differs where the data does: of a folder the checksums of its images."""
-    metadata = builder.info.metadata
-    return f"{builder.name} {dict(metadata)}" if metadata else builder.info.full_name
+def fingerprint(builder, split):
+    """Text that differs where a split does: of a folder the checksum of its images."""
+    checksums = {name: one for name, one in (builder.info.metadata or {}).items() if name in split}
+    return (
+        f"{builder.name} {checksums} {split}" if checksums else f"{builder.info.full_name} {split}"
+    )
 
 
 def _builder(name, data_dir, manual_dir, config):

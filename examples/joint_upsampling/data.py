@@ -21,11 +21,11 @@ def open_dataset(args, split):
     options |= {"target_scale": "scale", "render_pass": "render_pass"}
     given = {option: getattr(args, option) for option in options}
     config = {options[o]: value for o, value in given.items() if value is not None}
+    if args.render_pass and args.data != "mpi_sintel":
+        raise UserError("--render-pass is for --data mpi_sintel")
     if args.data == "folder":
         if not (args.images and args.targets):
             raise UserError("--data folder needs --images DIR and --targets DIR")
-        if args.render_pass:
-            raise UserError("--render-pass is for --data mpi_sintel")
         folders = [os.path.abspath(folder) for folder in (args.images, args.targets)]
         config["images"], config["targets"] = folders
         name, manual_dir = "image_folder_pairs", os.path.commonpath(folders)

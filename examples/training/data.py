@@ -54,7 +54,7 @@ def load_examples(args, split, config, name=None, manual_dir=None):
         count = builder.info.splits[split].num_examples
     if not count:
         raise UserError(f"The split {split} has no examples")
-    return Examples(dataset, count, f"{datasets.fingerprint(builder)} {split}")
+    return Examples(dataset, count, datasets.fingerprint(builder, split))
 
 
 def readable(dataset):

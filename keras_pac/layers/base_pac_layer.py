@@ -12,6 +12,7 @@ from keras_pac.ops._geometry.layout import (
     image_to,
     shape_last,
     shape_to,
+    with_channels,
 )
 from keras_pac.ops._geometry.resize import enlarge_bilinear
 from keras_pac.ops._geometry.window import convolution_window
@@ -151,8 +152,7 @@ class BasePacLayer(keras.layers.Layer):
         window = self._window(ops.shape(x_last)[1:3])
         if adapting_kernel is not None:
             adapting = adapting_last(adapting_kernel, self.data_format)
-            # An index of `None` would be an operation that LiteRT has not for five dimensions.
-            adapting = adapting if self.channel_wise else ops.expand_dims(adapting, -1)
+            adapting = with_channels(adapting, self.channel_wise)
             y = current().windowed_sum(x_last, adapting, self._filter(), window, self.bias)
         else:
             own = guide is None

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pac.ops._geometry.layout import adapting_last, shape_last
+from keras_pac.ops._geometry.layout import adapting_last, shape_last, with_channels
 from keras_pac.ops._implementations.kernel_form import KERNEL_TYPES
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -189,9 +189,7 @@ def adapting_tensor(value, x, window, data_format, channels=None):
     channels = channels if len(value.shape) == 5 else None
     sizes = window.output_size, window.kernel_size
     adapting_kernel(value, x.shape[0], *sizes, data_format, channels)
-    value = adapting_last(value, data_format)
-    # An index of `None` would be an operation that LiteRT has not for five dimensions.
-    return ops.expand_dims(value, -1) if channels is None else value
+    return with_channels(adapting_last(value, data_format), channels is not None)
 
 
 def guide_of_transposed(size, strides, smallest):

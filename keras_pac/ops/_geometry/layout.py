@@ -12,6 +12,12 @@ def image_to(image, data_format):
     return ops.transpose(image, (0, 3, 1, 2)) if data_format == "channels_first" else image
 
 
+def with_channels(adapting, channel_wise):
+    """K, channels last, with an axis of channels: a new one unless it is channel-wise."""
+    # An index of `None` would be an operation that LiteRT has not for five dimensions.
+    return adapting if channel_wise else ops.expand_dims(adapting, -1)
+
+
 def adapting_last(adapting, data_format):
     """(B, T, [C,] OH, OW) as (B, OH, OW, T[, C])."""
     if data_format == "channels_last":

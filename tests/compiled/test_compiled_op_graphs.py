@@ -1,5 +1,7 @@
 """The compiled op in XLA and in what is exported: the portable code stands in for it."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 
 import keras_pac
 from keras_pac.ops._implementations import compiled as compiled_op
-from keras_pac.ops._implementations import library
+from keras_pac.ops._implementations import library, tracing
 from tests.support.compiled_op import needs_op
 from tests.support.exported import LOAD
 from tests.support.processes import output_of
@@ -140,6 +142,18 @@ def test_xla_names_the_switch_where_a_function_was_traced_before(compiled, data)
     outer = tf.function(lambda x, guide: inner(x, guide), jit_compile=True)
     with pytest.raises(tf.errors.InvalidArgumentError, match="set_implementation_taps"):
         outer(*data)
+
+
+def test_a_model_is_first_traced_by_a_strategy(compiled, data, monkeypatch):
+    """What the graphs capture belongs to no strategy, though the first of them is traced in one."""
+    monkeypatch.setattr(tracing, "_variable", functools.cache(tracing._variable.__wrapped__))
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = small_model()
+        model.compile("sgd", "mse")
+    loss = np.mean((model(data) - 1.0) ** 2)
+    history = model.fit(data, np.ones((4, 6, 6, 4), "float32"), batch_size=4, verbose=0)
+    assert_close(history.history["loss"][0], loss, "float32")
 
 
 def save_by_export(model, data, path):

@@ -26,6 +26,7 @@ Not covered: OpenVINO does not freeze; its error names only the op.
 Keras itself turns XLA on for a GPU; see `avoids_xla` in the package's `__init__`.
 """
 
+import concurrent.futures
 import functools
 import sys
 
@@ -67,23 +68,34 @@ def _exporting():
 
 def _keep_from_saving(graph):
     """Let a graph read a variable that can neither be saved nor frozen."""
-    with tf.init_scope(), tf.device("CPU:0"):
+    with tf.init_scope():
         if tf.executing_eagerly():
             variable = _variable()
             graph.watch_variable(variable)
             resource = variable.handle
         else:
             # Inside a `tf.Graph` the resource must belong to that graph.
-            resource = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=(), shared_name=ADVICE)
+            with tf.device("CPU:0"):
+                resource = tf.raw_ops.VarHandleOp(dtype=tf.bool, shape=(), shared_name=ADVICE)
     graph.capture(resource)
 
 
 @functools.cache
 def _variable():
-    with tf.name_scope(""):  # the name is the advice alone, without that of a layer
-        variable = tf.Variable(False, trainable=False, name=ADVICE)
+    """The variable that refuses.
+
+    It is made in a thread of its own: name scopes, distribution strategies and creators of
+    variables belong to a thread, and none of them may change it.
+    """
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
+        variable = thread.submit(_make_variable).result()
     variable.numpy = _refuse
     return variable
+
+
+def _make_variable():
+    with tf.device("CPU:0"):
+        return tf.Variable(False, trainable=False, name=ADVICE)
 
 
 def _refuse():

@@ -5,6 +5,7 @@ one channel of depth or two of flow, NaN where unknown), for segmentation a `lab
 channel, 255 where a pixel does not count).
 """
 
+import re
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -78,10 +79,14 @@ def prepare(name, data_dir, manual_dir=None, **config):
 
 def fingerprint(builder, split):
     """Text that differs where a split does: of a folder the checksum of its images."""
-    checksums = {name: one for name, one in (builder.info.metadata or {}).items() if name in split}
-    return (
-        f"{builder.name} {checksums} {split}" if checksums else f"{builder.info.full_name} {split}"
-    )
+    names = re.split(r"\[.*?\]|\+", split.replace(" ", ""))  # "a[:9]+b" has the splits a and b
+    checksums = {
+        name: checksum
+        for name, checksum in (builder.info.metadata or {}).items()
+        if name in names or "all" in names
+    }
+    which = f"{builder.name} {checksums}" if checksums else builder.info.full_name
+    return f"{which} {split}"
 
 
 def _builder(name, data_dir, manual_dir, config):

@@ -1,6 +1,7 @@
 """Joint upsampling of disparity ×4: trains on drawn scenes and measures on a photograph.
 
-Run `python -m examples.demo`; it writes everything to outputs/demo.
+Run `python -m examples.demo`; it writes everything to outputs/demo. If it was stopped, it goes on;
+to train anew, delete that folder.
 """
 
 import itertools
@@ -8,13 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from examples.demo.motorcycle import load_motorcycle
 from examples.joint_upsampling import data
 from examples.joint_upsampling.__main__ import make_parser
-from examples.joint_upsampling.initial_weights import start_as_interpolation
+from examples.joint_upsampling.evaluate import mean_error
 from examples.joint_upsampling.low_resolution import (
     fill_unknown,
     offset_and_scale,
@@ -22,28 +22,29 @@ from examples.joint_upsampling.low_resolution import (
 )
 from examples.joint_upsampling.methods import interpolate, network_inputs, upsample
 from examples.joint_upsampling.metrics import rmse
+from examples.joint_upsampling.networks import load_network
 from examples.joint_upsampling.pictures import save_comparison
-from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite
+from examples.training.command_line import run_program
+from keras_pac.models import JointBilateralUpsample
 
 FACTOR = 4
-SEED = 1
-EPOCHS, STEPS, BATCH_SIZE = 8, 600, 4
-CROP = 64  # small crops give more steps, and so a better network, in the same time
 OUTPUTS = Path("outputs/demo")
+# Options of `python -m examples.joint_upsampling`. Small crops give more steps, and so a better
+# network, in the same time. Without --clip-norm, some of the first steps change too much.
+TRAINING = (
+    f"train --data scenes --network PacJointUpsampleLite --factor {FACTOR} --out {OUTPUTS} "
+    "--resume --initial-weights interpolation --color-jitter --crop 64 --batch-size 4 --steps 4800 "
+    "--save-every 600 --schedule cosine --learning-rate 2e-3 --clip-norm 0.2 --seed 1 "
+    "--validation validation --border 0"
+)
 CLOSE_UP = np.s_[80:240, 300:560]  # handlebar, lamp and the shelf behind them
 
 
 def main():
-    keras.utils.set_random_seed(SEED)
-    OUTPUTS.mkdir(parents=True, exist_ok=True)
-    # The data of the program in examples/joint_upsampling, with its options.
-    options = f"train --data scenes --out {OUTPUTS} --factor {FACTOR} --crop {CROP} --seed {SEED}"
-    options += f" --batch-size {BATCH_SIZE} --color-jitter"
-    args = make_parser().parse_args(options.split())
-    training, validation = (data.open_dataset(args, split) for split in ("train", "validation"))
-    scenes = data.whole_images(validation, args).cache()
-    network = train(data.batches(training, args), scenes.batch(BATCH_SIZE))
-    joint_bilateral = tune_joint_bilateral(scenes)
+    args = make_parser().parse_args(TRAINING.split())
+    run_program(args)
+    network = load_network(OUTPUTS / "network.keras")
+    joint_bilateral = tune_joint_bilateral(data.open_dataset(args, args.validation), args)
 
     guide, truth = load_motorcycle(FACTOR)
     low = sample_centers(fill_unknown(truth), FACTOR)
@@ -52,44 +53,16 @@ def main():
     results["PAC network"] = upsample(network, low, guide)
     print_table(results, truth)
     save_pictures(guide, truth, results)
-
-    network.save(OUTPUTS / "joint_upsampling.keras")
     export_and_check(network, low, guide)
 
 
-def train(batches, scenes):
-    network = PacJointUpsampleLite(FACTOR)
-    start_as_interpolation(network)
-    learning_rate = keras.optimizers.schedules.CosineDecay(
-        0.0, EPOCHS * STEPS - 100, warmup_target=2e-3, warmup_steps=100
-    )
-    network.compile(
-        # Without the limit on the norm, some of the first steps change the weights too much.
-        keras.optimizers.Adam(learning_rate, global_clipnorm=0.2),
-        loss="mean_squared_error",
-        metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
-    )
-    network.fit(
-        batches,
-        validation_data=scenes,
-        epochs=EPOCHS,
-        steps_per_epoch=STEPS,
-        shuffle=False,  # the batches have their order
-    )
-    return network
-
-
-def tune_joint_bilateral(scenes):
+def tune_joint_bilateral(scenes, args):
     """The filter with the smallest error on drawn scenes; the photograph is for measuring only."""
-    inputs, truths = next(scenes.batch(8).as_numpy_iterator())
-
-    def mean_error(model):
-        return np.mean([rmse(*pair) for pair in zip(np.asarray(model(inputs)), truths)])
-
     # With a larger colour scale, some pixels are so unlike all neighbours that every K rounds to 0.
     kernel_sizes, scales_space, scales_color = (9, 13), (0.3, 0.45, 0.6), (3.0, 6.0, 12.0)
     choices = itertools.product(kernel_sizes, scales_space, scales_color)
-    return min((JointBilateralUpsample(FACTOR, *choice) for choice in choices), key=mean_error)
+    filters = (JointBilateralUpsample(FACTOR, *choice) for choice in choices)
+    return min(filters, key=lambda filter: mean_error(filter, scenes, args))
 
 
 def print_table(results, truth):

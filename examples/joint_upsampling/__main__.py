@@ -3,7 +3,7 @@
 import sys
 
 from examples.training import command_line
-from examples.training.command_line import natural, positive, positive_number
+from examples.training.command_line import natural, number, positive, positive_number
 
 DESCRIPTION = """\
 Joint upsampling of depth or optical flow: a low-resolution target and a full-resolution image in,
@@ -37,8 +37,8 @@ def add_data_options(parser, split):
     parser.set_defaults(default_split=split)
     add("--images", metavar="DIR", help="folder of images, for --data folder")
     add("--targets", metavar="DIR", help="folder of depth (.png, .npy) or .flo files, same names")
-    add("--unknown", type=float, help="number that stands for unknown pixels in a folder's files")
-    add("--target-scale", type=float, help="factor on the numbers in a folder's files (default: 1)")
+    add("--unknown", type=number, help="number that stands for unknown pixels in a folder's files")
+    add("--target-scale", type=number, help="factor on a folder's numbers (default: 1)")
     add("--render-pass", help="clean, final or albedo, for mpi_sintel (default: clean)")
     add = parser.add_argument
     add("--factor", type=int, choices=(4, 8, 16), default=4, help="of the upsampling")
@@ -72,7 +72,7 @@ def add_train_options(parser):
     add("--schedule", choices=("steps", "cosine"), default="steps", help=rates)
     add("--warmup", type=natural, default=100, metavar="N", help="steps of warm-up before cosine")
     add("--loss", choices=("l2", "l1"), default="l2", help="over known pixels")
-    add("--clip-norm", type=float, help="limit of the gradient's norm (on each device)")
+    add("--clip-norm", type=positive_number, help="limit of the gradient's norm (on each device)")
     add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
     add("--color-jitter", action="store_true", help="random colours: for drawn scenes")
     command_line.add_run_options(parser, save_every=500, measure="error on whole images")
@@ -91,14 +91,14 @@ def add_evaluate_options(parser):
     add(
         "--bilateral",
         nargs=3,
-        type=float,
+        type=number,
         action="append",
         metavar=("K", "SPACE", "COLOR"),
         help="joint bilateral upsampling: kernel size, weights of position (1/pixels) and colour "
         "(1/range of 0 to 1); repeat to compare several",
     )
     add("--metric", choices=("rmse", "epe"), help="(epe for flow, rmse for the rest)")
-    add("--scale", type=float, default=1.0, help="factor to the unit of the report: 100 = m to cm")
+    add("--scale", type=number, default=1.0, help="factor to the unit of the report: 100 = m to cm")
     pictures = "write side-by-side pictures"
     command_line.add_report_options(parser, "write the numbers of every image", pictures)
     add_tile_option(parser)
@@ -116,9 +116,9 @@ def add_predict_options(parser):
     )
     add("--depth", required=True, metavar="FILE", help="low-res depth (.png, .npy) or flow (.flo)")
     add("--output", required=True, metavar="FILE", help=".png (16 bit), .npy, or .flo for flow")
-    add("--unknown", type=float, help="number that stands for unknown low-res pixels, such as 0")
+    add("--unknown", type=number, help="number that stands for unknown low-res pixels, such as 0")
     unit = "factor on the numbers in a PNG or .npy; a PNG is written in the same unit"
-    add("--target-scale", type=float, default=1.0, help=unit)
+    add("--target-scale", type=number, default=1.0, help=unit)
     add_tile_option(parser)
 
 

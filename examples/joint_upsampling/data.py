@@ -126,20 +126,6 @@ def crop(number, example, args):
     return network_example(guide, target, known, limits, args)
 
 
-def whole_images(examples, args):
-    """Every image once, as `batches` has them, but uncropped and each by itself.
-
-    Where the factor does not divide a size, the last rows and columns are left out.
-    """
-
-    def whole(image, target, known, limits):
-        rows, cols = tf.unstack(tf.shape(image)[:2] // args.factor * args.factor)
-        image, target, known = (x[:rows, :cols] for x in (image, target, known))
-        return network_example(tf.cast(image, tf.float32) / 255, target, known, limits, args)
-
-    return prepared(examples, args).map(whole)
-
-
 def network_example(guide, target, known, limits, args):
     """What a network takes and should return: ((low-res target, guide), target).
 

@@ -3,7 +3,7 @@
 import sys
 
 from examples.training import command_line
-from examples.training.command_line import natural, positive, positive_number
+from examples.training.command_line import natural, number, positive, positive_number
 
 DESCRIPTION = """\
 Semantic segmentation: an image in, a label for every pixel out; with a PAC-CRF behind a network,
@@ -62,7 +62,7 @@ def add_train_options(parser):
     add("--swap", nargs="+", metavar="LAYER", help="convolutions that become PAC layers")
     add("--guide", metavar="LAYER", help="the layer that guides them")
     scale = "factor on the guide; a small one lets the network do at first what it did"
-    add("--guide-scale", type=float, default=1e-4, help=scale)
+    add("--guide-scale", type=number, default=1e-4, help=scale)
     add = parser.add_argument_group("CRF").add_argument
     add(
         "--crf",
@@ -72,7 +72,7 @@ def add_train_options(parser):
     )
     add(
         "--color-scale",
-        type=float,
+        type=number,
         nargs="+",
         default=[15.0],
         metavar="X",
@@ -80,7 +80,7 @@ def add_train_options(parser):
         "kernels or one for each",
     )
     position = "how many pixels like pixels are apart, at first (their distance does not count)"
-    add("--position-scale", type=float, nargs="+", metavar="X", help=position)
+    add("--position-scale", type=number, nargs="+", metavar="X", help=position)
     add("--mean-field-steps", type=positive, default=5, metavar="N", help="steps of inference")
     add("--loose", action="store_true", help="weights of its own for every step of inference")
     add("--crf-alone", action="store_true", help="train the new CRF, not the network before it")

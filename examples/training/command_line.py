@@ -1,14 +1,13 @@
 """What the command lines of the programs have in common."""
 
 import argparse
-import errno
 import importlib
 import math
 import os
 import zlib
 from pathlib import Path
 
-from examples.training.errors import UserError
+from examples.training.errors import UserError, full_disk_explained
 
 # Options that do not decide what a run computes, or that do so through its number of steps or
 # through the fingerprint of its images.
@@ -101,10 +100,17 @@ def seed_number(text):
     return _integer(text, 0, 2**32 - 1)  # NumPy takes no larger one
 
 
+def number(text):
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{value} is no finite number")
+    return value
+
+
 def positive_number(text):
     value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{value} is no positive number")
+    if not 1e-37 < value < 1e37:
+        raise argparse.ArgumentTypeError(f"{value} is no positive number that float32 can hold")
     return value
 
 
@@ -131,12 +137,11 @@ def run_program(args):
     try:
         if args.command == "train":
             make_repeatable()
-        run_command(args)
+        with full_disk_explained("Make room and start again."):
+            run_command(args)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise SystemExit(f"error: No space is left on the disk: {error}") from None
         if error.filename is None:
             raise
         raise SystemExit(f"error: {error.filename}: {error.strerror}") from None

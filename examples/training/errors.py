@@ -2,6 +2,9 @@
 
 import contextlib
 import errno
+import os
+
+FULL_DISK = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 
 
 class UserError(Exception):
@@ -19,10 +22,13 @@ def explained(what, *kinds):
 
 @contextlib.contextmanager
 def full_disk_explained(consequence):
-    """Turn the exception of a full disk into a UserError that says what follows from it."""
+    """Turn the exception of a full disk into a UserError that says what follows from it.
+
+    TensorFlow and tfds have exceptions of their own for it; the words are always the system's.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not any(words in str(error) for words in FULL_DISK):
             raise
         raise UserError(f"No space is left on the disk. {consequence}") from error

@@ -16,6 +16,9 @@ from examples.training.data import pipeline_errors
 from examples.training.errors import UserError, explained, full_disk_explained
 from examples.training.networks import save_network
 
+# The columns that the log of every run has.
+LOGGED = {"epoch", "learning_rate", "loss", "step", "val_measured"}
+
 
 class Run:
     """The folder of a run, and what `fit` needs to go on with it.
@@ -44,12 +47,12 @@ class Run:
         self.step, self.epoch, self.saved_settings, self.saved_variables = 0, 0, None, None
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError(f"--out {self.folder} is no folder")
-        if self.checkpoint.exists():
-            if not args.resume:
+        for path in (self.checkpoint, self.network):
+            if path.exists() and not args.resume:
                 raise UserError(
-                    f"{self.checkpoint} exists: --resume goes on with that run, another --out "
-                    "starts anew"
+                    f"{path} exists: --resume goes on with that run, another --out starts anew"
                 )
+        if self.checkpoint.exists():
             header, self.saved_variables = read_checkpoint(self.checkpoint)
             self.step, self.epoch = header["step"], header["epoch"]
             self.saved_settings = header["settings"]
@@ -57,7 +60,9 @@ class Run:
     def plan(self, steps, settings):
         """Set the last step and what decides the results; refuse the checkpoint of another run."""
         self.last, self.settings = steps, {**settings, "steps": steps}
-        saved = self.saved_settings or self.settings
+        if self.saved_settings is None:
+            return
+        saved = self.saved_settings
         differences = [
             f"{name} is {saved.get(name, 'missing')!r} there and "
             f"{self.settings.get(name, 'missing')!r} here"
@@ -119,13 +124,13 @@ class Run:
     @contextlib.contextmanager
     def errors_explained(self):
         """Turn what stops a training into a UserError."""
-        room = f"The last checkpoint in {self.folder} is whole: make room and go on with --resume."
+        room = f"What {self.folder} has is whole: make room and go on with --resume."
         with full_disk_explained(room), pipeline_errors():
             yield
 
     def finish(self, network):
-        """Return the path of the trained network, which is written anew if it was deleted."""
-        if self.is_chief and not self.network.exists():
+        """Return the path of the trained network, which is written anew if it was lost."""
+        if self.is_chief and not zipfile.is_zipfile(self.network):
             save_network(self.network, network)
         return self.network
 
@@ -136,17 +141,20 @@ class Run:
             path.unlink()
         if not self.log.exists():
             return
-        with open(self.log, newline="") as file:
-            rows = list(csv.DictReader(file))
-        if rows and not {"step", "loss"} <= rows[0].keys():
-            raise UserError(f"{self.log} is no log of a run: it has the columns {[*rows[0]]}")
-        # The last row may be written in part: it lacks values then.
-        kept = [row for row in rows if None not in row.values() and int(row["step"]) <= self.step]
         text = io.StringIO(newline="")
-        if kept:
-            writer = csv.DictWriter(text, kept[0])
-            writer.writeheader()
-            writer.writerows(kept)
+        with explained(f"{self.log} is no log of a run: ", ValueError, csv.Error):
+            with open(self.log, newline="") as file:
+                rows = csv.DictReader(file)
+                columns = rows.fieldnames or []
+                if columns and not LOGGED <= {*columns}:
+                    raise ValueError(f"it has the columns {columns}")
+                # The last row may be written in part: it lacks values then.
+                whole = [row for row in rows if None not in row.values()]
+            kept = [row for row in whole if int(row["step"]) <= self.step]
+            if kept:
+                writer = csv.DictWriter(text, columns)
+                writer.writeheader()
+                writer.writerows(kept)
         with atomic_write(self.log) as file:
             file.write(text.getvalue().encode())
 

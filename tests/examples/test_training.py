@@ -3,12 +3,14 @@
 import errno
 
 import pytest
+import tensorflow as tf
 
+from examples import datasets
 from examples.joint_upsampling import __main__ as joint_upsampling
 from examples.segmentation import __main__ as segmentation
 from examples.training import command_line
 from examples.training.data import Examples, load_examples
-from examples.training.errors import UserError
+from examples.training.errors import FULL_DISK, UserError
 from examples.training.reports import picture_path
 from tests.support.small_datasets import make_labels
 
@@ -53,14 +55,44 @@ def test_every_part_of_a_split_has_a_fingerprint_of_its_own(tmp_path):
     assert len({split.fingerprint for split in splits}) == 3
 
 
+def test_a_split_that_is_added_to_a_folder_leaves_the_others_as_they_are(tmp_path):
+    """One split's name may be the beginning of another's."""
+
+    def fingerprints(*splits):
+        builder = datasets.prepare("image_folder_labels", tmp_path / "prepared", tmp_path / "mine")
+        return [datasets.fingerprint(builder, split) for split in splits]
+
+    make_labels(tmp_path / "mine" / "train", count=2)
+    splits = "train", "train[:1]", "train[1:]"
+    before = fingerprints(*splits)
+    make_labels(tmp_path / "mine" / "train_more", count=3)
+    assert fingerprints(*splits) == before
+    both = fingerprints("train", "train_more", "train+train_more", "train + train_more[:1]")
+    assert len(set(both)) == 4
+
+
 @pytest.mark.parametrize("program", TRAIN, ids=lambda program: program.__package__)
 @pytest.mark.parametrize(
     "options",
     [f"--{option} 0" for option in ("steps", "batch-size", "save-every", "validate-every")]
     + ["--crop -1", "--seed -1", "--seed 4294967296"]
-    + [f"--learning-rate {rate}" for rate in ("0", "-1", "nan", "inf")],
+    + [f"--learning-rate {rate}" for rate in ("0", "-1", "nan", "inf", "1e39", "1e-50")],
 )
 def test_numbers_without_a_meaning_are_refused(program, options, capsys):
+    refuses(program, options, capsys)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "inf"])
+def test_a_limit_of_the_gradient_without_a_meaning_is_refused(limit, capsys):
+    refuses(joint_upsampling, f"--clip-norm {limit}", capsys)
+
+
+@pytest.mark.parametrize("option", ["guide-scale", "color-scale", "position-scale"])
+def test_scales_that_are_not_finite_are_refused(option, capsys):
+    refuses(segmentation, f"--{option} nan", capsys)
+
+
+def refuses(program, options, capsys):
     with pytest.raises(SystemExit):
         program.make_parser().parse_args(f"{TRAIN[program]} {options}".split())
     assert f"argument {options.split()[0]}: " in capsys.readouterr().err
@@ -70,7 +102,8 @@ def test_numbers_without_a_meaning_are_refused(program, options, capsys):
     "error, message",
     [
         (UserError("such is life"), "^error: such is life$"),
-        (OSError(errno.ENOSPC, "full", "a"), "^error: No space is left on the disk"),
+        (OSError(errno.ENOSPC, FULL_DISK[0], "a"), "^error: No space is left on the disk"),
+        (tf.errors.ResourceExhaustedError(None, None, f"a; {FULL_DISK[0]}"), "^error: No space is"),
         (PermissionError(errno.EACCES, "Permission denied", "a"), "^error: a: Permission denied$"),
         (KeyboardInterrupt(), "^stopped; .*--resume"),
     ],

@@ -4,10 +4,12 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import re
 import shutil
 import signal
 import socket
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -91,11 +93,22 @@ def test_a_split_that_cannot_be_measured_stops_the_program_before_training(drawn
     assert not (tmp_path / "run").exists()
 
 
-def test_a_finished_run_gives_back_a_network_that_was_deleted(drawn, short_run, tmp_path):
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"half")])
+def test_a_finished_run_gives_back_a_network_that_was_lost(drawn, short_run, tmp_path, harm):
     shutil.copytree(short_run, tmp_path / "run")
-    (tmp_path / "run" / "network.keras").unlink()
+    harm(tmp_path / "run" / "network.keras")
     run_program(*OPTIONS, "--steps", 1, "--out", tmp_path / "run", "--resume")
     assert_same_bits(tmp_path / "run", short_run)
+
+
+def test_a_network_is_not_overwritten_unasked(drawn, tmp_path):
+    """That of a run whose first checkpoint is missing is: the run goes on from the start."""
+    (tmp_path / "network.keras").write_bytes(b"mine")
+    with pytest.raises(UserError, match="network.keras exists: --resume goes on with that run"):
+        run_program(*OPTIONS, "--steps", 1, "--out", tmp_path)
+    assert (tmp_path / "network.keras").read_bytes() == b"mine"
+    run_program(*OPTIONS, "--steps", 1, "--out", tmp_path, "--resume")
+    keras.models.load_model(tmp_path / "network.keras")
 
 
 def test_a_run_goes_on_with_a_default_said_aloud_and_with_a_validation(drawn, tmp_path):
@@ -110,10 +123,24 @@ def test_a_run_goes_on_with_a_default_said_aloud_and_with_a_validation(drawn, tm
         run_program(*options, "--low-res", "last", "--resume")
 
 
-def test_a_log_that_is_none_of_a_run_is_named(drawn, tmp_path):
-    (tmp_path / "log.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="log.csv is no log of a run: .*'a', 'b'"):
+COLUMNS = b"epoch,learning_rate,loss,rmse,step,val_measured\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a,b\n1,2\n", "it has the columns ['a', 'b']"),
+        (b"epoch,step,loss,mine\n", "'mine'"),
+        (b"step,loss\n1,\xff\n", "can't decode"),
+        (COLUMNS + b"a,b,c,d,e,f\n", "'e'"),
+        (COLUMNS + b"0,0,0,0,0,0,0\n", "fields not in fieldnames"),
+    ],
+)
+def test_a_log_that_is_none_of_a_run_is_named_and_kept(drawn, tmp_path, content, message):
+    (tmp_path / "log.csv").write_bytes(content)
+    with pytest.raises(UserError, match="log.csv is no log of a run: .*" + re.escape(message)):
         run_program(*OPTIONS, "--steps", 1, "--out", tmp_path)
+    assert (tmp_path / "log.csv").read_bytes() == content
 
 
 @pytest.fixture(scope="module")

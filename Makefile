@@ -31,7 +31,7 @@ test-oldest:
 
 test-slow: $(INSTALLED)
 	$(BUILD_OP) --optional
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 ziglang
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 bench: $(INSTALLED)

@@ -7,18 +7,23 @@ repeat a failure.
 
 import bisect
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from custom_ops.build import core
 from tests.core import build
 
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler")
 
 INSTRUCTIONS = build.instruction_sets()
+HERE = Path(__file__).parent
 
 
 def build_once(tmp_path_factory, name, **options):
@@ -87,6 +92,22 @@ def test_another_processor(drivers, processor, instructions):
     assert process.returncode == 0, process.stdout + process.stderr
     assert f"{instructions} instructions" in process.stdout
     assert " 0 failures" in process.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="there is no qemu-aarch64")
+@pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="ziglang is not installed")
+def test_an_arm_processor(tmp_path):
+    """Compiled by clang, which ziglang has with all that a program for another system needs."""
+    compiler = [sys.executable, "-m", "ziglang", "c++", "-target", "aarch64-linux-musl", "-static"]
+    fuzz = tmp_path / "fuzz"
+    sources = [core.CORE / "check.cc", *core.CORE.glob("cpu/*.cc"), HERE / "fuzz.cc"]
+    names = ["-DKPAC_ISA=generic", "-DKPAC_ENGINE=kpac_engine_generic", f"-I{core.CORE}"]
+    subprocess.run([*compiler, *core.FLAGS, *names, *sources, "-o", fuzz, "-pthread"], check=True)
+    for arguments in (["0", "2000"], ["0", "500", "--differences"], ["0", "500", "--threads"]):
+        process = subprocess.run(["qemu-aarch64", fuzz, *arguments], capture_output=True, text=True)
+        assert process.returncode == 0, process.stdout + process.stderr
+        assert "generic instructions" in process.stdout and " 0 failures" in process.stdout
 
 
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)

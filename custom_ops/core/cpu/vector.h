@@ -57,6 +57,21 @@ inline A sum(Vector<A> v) {
 #endif
 }
 
+// The lane i of the result is lane indices[i] of a, or lane indices[i] - lanes of b.
+template <typename V, typename Indices>
+inline V shuffle(V a, V b, Indices indices) {
+#if defined(__clang__)
+  constexpr int lanes = sizeof(a) / sizeof(a[0]);
+  V chosen;
+  for (int i = 0; i < lanes; ++i) {
+    chosen[i] = indices[i] < lanes ? a[indices[i]] : b[indices[i] - lanes];
+  }
+  return chosen;
+#else
+  return __builtin_shuffle(a, b, indices);
+#endif
+}
+
 // Makes rows columns.
 template <typename A>
 inline void transpose(Vector<A> (&rows)[kLanes<A>]) {
@@ -74,8 +89,8 @@ inline void transpose(Vector<A> (&rows)[kLanes<A>]) {
     for (int i = 0; i < lanes; ++i) {
       if (i & step) continue;
       const Vector<A> a = rows[i], b = rows[i + step];
-      rows[i] = __builtin_shuffle(a, b, low);
-      rows[i + step] = __builtin_shuffle(a, b, high);
+      rows[i] = shuffle(a, b, low);
+      rows[i + step] = shuffle(a, b, high);
     }
   }
 }

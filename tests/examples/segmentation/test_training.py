@@ -23,6 +23,7 @@ from tests.support.segmentation_program import (
     run_program,
     start_child,
 )
+from tests.support.tolerances import assert_close
 
 
 def test_a_training_learns_and_writes_its_logs_and_its_network(base, drawn):
@@ -158,7 +159,8 @@ def test_a_crf_is_made_as_its_options_say(tiny, rng):
     expected = with_pac_crf(keras.models.load_model(tiny), kernels, **scales, steps=3, loose=True)
     assert type(network.get_layer("crf")) is type(expected.get_layer("crf")) is PacCRFLoose
     image = rng.uniform(0, 255, (1, 70, 80, 3)).astype(np.float32)  # larger than both distances
-    np.testing.assert_array_equal(network(image), expected(image))
+    # TensorFlow 2.18 gives two networks of the same weights other last digits.
+    assert_close(network(image), expected(image), "float32")
 
 
 def test_the_seed_decides_the_initial_weights(drawn, tmp_path, monkeypatch):

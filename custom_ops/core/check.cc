@@ -1,8 +1,10 @@
 // What every function relies on, stated as rules with the value that broke them.
+#include <algorithm>
 #include <cinttypes>
 #include <cstdarg>
 #include <cstdio>
 #include <initializer_list>
+#include <iterator>
 
 #include "keras_pac.h"
 
@@ -192,8 +194,63 @@ bool check(const Error& error, const kpac_call* call) {
                        : check_adapting_kernel(error, call->sizes, call->inputs);
 }
 
+// A forward function writes its result; a gradient is one by an input that is there.
+bool check_outputs(const Error& error, const kpac_call& call) {
+  const kpac_inputs& in = call.inputs;
+  const kpac_outputs& out = call.outputs;
+  switch (call.function) {
+    case KPAC_ADAPTING_KERNEL:
+      return out.adapting_kernel != nullptr || error.fail("adapting_kernel must be written");
+    case KPAC_WINDOWED_SUM: return out.y != nullptr || error.fail("y must be written");
+  }
+  const struct {
+    const char* name;
+    const void *gradient, *input;
+  } gradients[] = {
+      {"x", out.x, in.x},
+      {"adapting_kernel", out.adapting_kernel, in.adapting_kernel},
+      {"guide", out.guide, in.guide},
+      {"center", out.center, in.center},
+      {"alpha", out.alpha, in.alpha},
+      {"exponent", out.exponent, in.exponent},
+      {"filter", out.filter, in.filter},
+      {"bias", out.bias, in.bias},
+  };
+  for (const auto& [name, gradient, input] : gradients) {
+    if (gradient != nullptr && input == nullptr) {
+      return error.fail("there is no %s to take a gradient by", name);
+    }
+  }
+  return true;
+}
+
 }  // namespace
+
+void kpac_elements(const kpac_call* call, int64_t* inputs, int64_t* outputs) {
+  const kpac_sizes& s = call->sizes;
+  const int64_t outputs_of_one = s.output_size[0] * s.output_size[1] * s.batch;
+  const int64_t inputs_of_one = s.input_size[0] * s.input_size[1] * s.batch;
+  const int64_t guide = s.guide_size[0] * s.guide_size[1] * s.batch * s.guide_channels;
+  const int64_t taps = s.kernel_size[0] * s.kernel_size[1];
+  const int64_t values = !s.channel_wise ? 1 : is_sum(*call) ? s.input_channels : s.guide_channels;
+  const bool full = s.filter_type == KPAC_FULL;
+  const int64_t x = inputs_of_one * s.input_channels, y = outputs_of_one * s.output_channels;
+  const int64_t adapting_kernel = outputs_of_one * taps * values;
+  const int64_t filter = full ? taps * s.input_channels * s.output_channels : taps;
+  const int64_t upstream = is_sum(*call) ? y : adapting_kernel;
+  const int64_t read[] = {x,      adapting_kernel, guide,  guide,
+                          inputs_of_one,  values,  values, filter,
+                          s.output_channels, upstream};
+  const int64_t written[] = {y,     adapting_kernel, outputs_of_one, x,      guide,
+                             guide, values,          values,         filter, s.output_channels};
+  std::copy(std::begin(read), std::end(read), inputs);
+  std::copy(std::begin(written), std::end(written), outputs);
+}
 
 kpac_status kpac_check(const kpac_call* call, char* text, size_t text_size) {
   return check({text, text_size}, call) ? KPAC_OK : KPAC_INVALID;
+}
+
+kpac_status kpac_check_outputs(const kpac_call* call, char* text, size_t text_size) {
+  return check_outputs({text, text_size}, *call) ? KPAC_OK : KPAC_INVALID;
 }

@@ -177,6 +177,13 @@ typedef enum {
 // the outputs and the extent of the memory behind the pointers.
 kpac_status kpac_check(const kpac_call* call, char* error, size_t error_size);
 
+// Checks, after such a kpac_check, which outputs are there.
+kpac_status kpac_check_outputs(const kpac_call* call, char* error, size_t error_size);
+
+// How many elements are behind each pointer of a call after such a kpac_check, if it is not NULL: 10
+// numbers each, in the order of kpac_inputs and of kpac_outputs.
+void kpac_elements(const kpac_call* call, int64_t* inputs, int64_t* outputs);
+
 // Bytes of workspace that a call needs, after a kpac_check that returned KPAC_OK. Of the pointers
 // it only asks which are NULL. -1 if they can't be counted, for want of memory.
 int64_t kpac_cpu_workspace(const kpac_call* call, int32_t workers);
@@ -184,6 +191,10 @@ int64_t kpac_cpu_workspace(const kpac_call* call, int32_t workers);
 // Checks a call and runs it. The workspace is aligned as by malloc.
 kpac_status kpac_cpu_run(const kpac_call* call, void* workspace,
                          const kpac_parallel_for* parallel_for, char* error, size_t error_size);
+
+// A parallel-for of the calling thread and workers - 1 threads of this library's own, which wait for
+// work from the first call on.
+kpac_parallel_for kpac_cpu_threads(int32_t workers);
 
 // "avx512", "avx2" or "generic": which vector code runs on this processor.
 const char* kpac_cpu_instructions(void);

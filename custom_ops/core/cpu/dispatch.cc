@@ -57,7 +57,8 @@ int64_t kpac_cpu_workspace(const kpac_call* call, int32_t workers) {
 
 kpac_status kpac_cpu_run(const kpac_call* call, void* workspace,
                          const kpac_parallel_for* parallel_for, char* error, size_t error_size) {
-  const kpac_status status = kpac_check(call, error, error_size);
+  kpac_status status = kpac_check(call, error, error_size);
+  if (status == KPAC_OK) status = kpac_check_outputs(call, error, error_size);
   if (status != KPAC_OK) return status;
   try {
     instructions().engine(*call, workspace, *parallel_for);

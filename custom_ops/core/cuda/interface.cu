@@ -82,6 +82,7 @@ int64_t kpac_cuda_workspace(const kpac_call* call) {
 kpac_status kpac_cuda_run(const kpac_call* call, void* workspace, void* stream, char* error,
                           size_t error_size) {
   kpac_status status = kpac_check(call, error, error_size);
+  if (status == KPAC_OK) status = kpac_check_outputs(call, error, error_size);
   if (status != KPAC_OK) return status;
   Launcher launcher = {static_cast<Stream>(stream), static_cast<char*>(workspace), false, 0};
   run(launcher, *call);

@@ -221,6 +221,8 @@ absl::Status PacOpBase::ReadInputs(OpKernelContext* context, kpac_call* call) co
 
 absl::Status PacOpBase::AllocateOutputs(OpKernelContext* context, kpac_call* call) const {
   for (const Output& output : outputs_) {
+    // A gradient that nothing in the graph reads is not computed.
+    if (output.needs != nullptr && !context->output_required(output.index)) continue;
     TensorShape shape({0});
     if (output.needs == nullptr || call->inputs.*output.needs != nullptr) {
       TF_RETURN_IF_ERROR(ShapeOf(output.like, call->sizes, is_sum_, &shape));

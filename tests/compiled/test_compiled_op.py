@@ -161,6 +161,33 @@ def test_the_gradients_of_weights_are_zero_for_an_empty_batch():
 
 
 @needs_op
+@pytest.mark.parametrize("wanted", [("x",), ("guide",), ("filter",), ("x", "filter")])
+def test_gradients_that_a_graph_does_not_read_are_not_computed(rng, wanted):
+    """Only the others are outputs of the op when it runs, and they are the same to the bit."""
+    shapes = {"x": (2, 5, 4, 3), "guide": (2, 5, 4, 2), "filter": (3, 3, 3, 6)}
+    arrays = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+
+    def run(names):
+        record = tf.compat.v1.RunMetadata()
+        options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            x = tf.compat.v1.placeholder("float32", shapes["x"])  # else the result is a constant
+            gradients = call("windowed_sum", {**SUM, **arrays, "x": x}, True)
+            fetched = [getattr(gradients, f"{name}_gradient") for name in names]
+            values = session.run(fetched, {x: arrays["x"]}, options, record)
+        nodes = [node for device in record.step_stats.dev_stats for node in device.node_stats]
+        (node,) = (node for node in nodes if node.node_name.endswith("WindowedSumGrad"))
+        return values, len(node.output)
+
+    every, _ = run(shapes)
+    found, outputs = run(wanted)
+    assert outputs == len(wanted)
+    for name, gradient in zip(wanted, found):
+        np.testing.assert_array_equal(gradient, dict(zip(shapes, every))[name])
+        assert np.any(gradient)
+
+
+@needs_op
 def test_shapes_in_a_graph_of_unknown_sizes():
     with keras_pac.implementation("compiled"):
         layer = keras_pac.PacConv2D(4, 3, strides=2, padding="same")

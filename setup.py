@@ -14,7 +14,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 HERE = pathlib.Path(__file__).resolve().parent
-SOURCES = ("core", "tf", "build")
+SOURCES = ("core", "tf", "xla", "build")
 LIBRARIES = os.environ.get("KERAS_PAC_LIBRARIES")
 
 

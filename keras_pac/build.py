@@ -1,4 +1,4 @@
-"""Build the compiled op for the TensorFlow that is installed: `python -m keras_pac.build`.
+"""Build the compiled code for the backends that are installed: `python -m keras_pac.build`.
 
 It goes into a folder of the user's cache, where keras_pac finds it. Environment variables:
 
@@ -8,9 +8,9 @@ It goes into a folder of the user's cache, where keras_pac finds it. Environment
 - `KERAS_PAC_BUILD_JOBS`: how many files to compile at a time, 2 by default.
 - `XDG_CACHE_HOME`: the cache, `~/.cache` by default.
 
-There are two libraries: the core, and an adapter for this minor version of TensorFlow. Only what
-changed is compiled again. Beside each library goes a JSON file that says what it was built with,
-which the loader reads first.
+The libraries are the core, and adapters: one for this minor version of TensorFlow, and one for XLA.
+Only what changed is compiled again. Beside each library goes a JSON file that says what it was
+built with, which the loader reads first.
 """
 
 import argparse
@@ -47,17 +47,61 @@ def _load_core_build():
 
 
 core = _load_core_build()
+FFI = "xla/ffi/api"  # the folder of the headers of XLA's interface
 
 
 class BuildError(Exception):
     """What is missing, or what the compiler said."""
 
 
-class TensorFlow(NamedTuple):
-    """A TensorFlow to build an adapter for."""
+class Adapter(NamedTuple):
+    """A library between the core and a backend.
 
-    version: str
-    flags: Callable  # without arguments; returns the compiler's flags and the linker's
+    Args:
+        name: of its file.
+        sources: the folder of its sources.
+        about: dict, what it is for.
+        flags: function without arguments that returns the compiler's flags and the linker's.
+    """
+
+    name: str
+    sources: str
+    about: dict
+    flags: Callable
+
+
+def tensorflow_adapter(version, flags):
+    return Adapter(library.tensorflow_adapter(version), "tf", {"tensorflow": version}, flags)
+
+
+def xla_adapter(include):
+    """For JAX and TensorFlow's XLA; `include` has the headers of XLA's interface to other code."""
+    about = {"ffi": ".".join(map(str, _ffi_version(include)))}
+    return Adapter(library.XLA_ADAPTER, "xla", about, lambda: ([f"-I{include}"], []))
+
+
+def installed_adapters():
+    """The adapters for what this Python has."""
+    adapters = []
+    if importlib.util.find_spec("tensorflow"):
+        adapters.append(installed_tensorflow())
+    # What was built for a version of the interface runs with that and newer ones.
+    include = min(_ffi_includes(), key=_ffi_version, default=None)
+    return [*adapters, xla_adapter(include)] if include else adapters
+
+
+def _ffi_includes():
+    """The folders of headers, JAX's and TensorFlow's, that have XLA's interface."""
+    for package in ("jaxlib", "tensorflow"):
+        if spec := importlib.util.find_spec(package):
+            include = pathlib.Path(spec.origin).parent / "include"
+            if (include / FFI / "ffi.h").exists():
+                yield include
+
+
+def _ffi_version(include):
+    found = re.findall(r"#define XLA_FFI_API_M\w+ (\d+)", (include / FFI / "c_api.h").read_text())
+    return tuple(map(int, found))
 
 
 def installed_tensorflow():
@@ -75,7 +119,7 @@ def installed_tensorflow():
 
         return tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()
 
-    return TensorFlow(version, flags)
+    return tensorflow_adapter(version, flags)
 
 
 def unpacked_tensorflow(version, folder):
@@ -83,11 +127,11 @@ def unpacked_tensorflow(version, folder):
     compile_flags = [f"-I{folder / 'include'}", "-D_GLIBCXX_USE_CXX11_ABI=1", "--std=c++17"]
     compile_flags.append("-DEIGEN_MAX_ALIGN_BYTES=64")
     link_flags = [f"-L{folder}", "-l:libtensorflow_framework.so.2"]
-    return TensorFlow(version, lambda: (compile_flags, link_flags))
+    return tensorflow_adapter(version, lambda: (compile_flags, link_flags))
 
 
-def build(folder, objects, tensorflows):
-    """Build the core and an adapter for each TensorFlow into `folder`; True if anything changed.
+def build(folder, objects, adapters):
+    """Build the core and the adapters into `folder`; True if anything changed.
 
     `objects` is a folder for what can be used again, or None. The libraries get their place when
     all are complete, so a build that fails leaves what was there.
@@ -117,11 +161,11 @@ def build(folder, objects, tensorflows):
         flags = functools.partial(_core_flags, nvcc)
         changed = _build_library(path, objects / "core", steps, flags, about)
         state = library.read_info(path if changed else folder / path.name)["state"]
-        for tensorflow in tensorflows:
-            about = {**common, "core": state, "tensorflow": tensorflow.version}
-            path = unfinished / library.adapter(tensorflow.version)
-            flags = functools.partial(_adapter_flags, tensorflow, [unfinished, folder], nvcc)
-            steps = _adapter_steps(compiler)
+        for adapter in adapters:
+            about = {**common, "core": state, **adapter.about}
+            path = unfinished / adapter.name
+            flags = functools.partial(_adapter_flags, adapter, [unfinished, folder], nvcc)
+            steps = _adapter_steps(adapter, compiler)
             changed |= _build_library(path, objects / path.stem, steps, flags, about)
         _take_place(unfinished, folder)
     return changed
@@ -131,9 +175,9 @@ def _core_flags(nvcc):
     return [], [f"-Wl,-soname,{library.CORE}", *(core.cuda_link_flags(nvcc) if nvcc else [])]
 
 
-def _adapter_flags(tensorflow, folders, nvcc):
-    compile_flags, link_flags = tensorflow.flags()
-    # Warnings in TensorFlow's headers are none of ours.
+def _adapter_flags(adapter, folders, nvcc):
+    compile_flags, link_flags = adapter.flags()
+    # Warnings in the headers of others are none of ours.
     compile_flags = [re.sub("^-I", "-isystem", flag) for flag in compile_flags]
     compile_flags += ["-DKERAS_PAC_CUDA"] if nvcc else []
     link_flags = [*link_flags, *(f"-L{folder}" for folder in folders), f"-l:{library.CORE}"]
@@ -155,7 +199,8 @@ def _build_library(path, objects, steps, flags, about):
 
     def compile_one(step):
         # Not all of `about`: with the checksum of all sources in it, all would be compiled again.
-        return _compile(step, compile_flags, objects / f"{step.name}.o", about.get("tensorflow"))
+        version = about.get("tensorflow") or about.get("ffi")
+        return _compile(step, compile_flags, objects / f"{step.name}.o", version)
 
     jobs = int(os.environ.get("KERAS_PAC_BUILD_JOBS", "2"))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -224,9 +269,8 @@ def _take_place(unfinished, folder):
         os.replace(path, folder / path.name)
 
 
-def _adapter_steps(compiler):
-    """The steps of TensorFlow's side."""
-    paths = sorted((library.SOURCES / "tf").glob("*.cc"))
+def _adapter_steps(adapter, compiler):
+    paths = sorted((library.SOURCES / adapter.sources).glob("*.cc"))
     return [core.Step(path, path.stem, [*compiler, *core.FLAGS]) for path in paths]
 
 
@@ -310,9 +354,11 @@ def main():
     arguments = parser.parse_args()
     try:
         folder = arguments.folder or _cache_folder()
-        changed = build(folder, arguments.objects, [installed_tensorflow()])
+        changed = build(folder, arguments.objects, installed_adapters())
     except (BuildError, OSError, ImportError, ValueError) as error:
         print(f"The compiled op was not built: {error}.", file=sys.stderr)
+        if isinstance(error, OSError):
+            print("XDG_CACHE_HOME names another folder for it.", file=sys.stderr)
         print("The portable code runs without it.", file=sys.stderr)
         return 0 if arguments.optional else 1
     print("The compiled op is built." if changed else "The compiled op is up to date.")

@@ -16,6 +16,7 @@ from keras_pac import build
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "wheel"
 TENSORFLOWS = ("2.18", "2.19", "2.20", "2.21")
+XLA = "2.20"  # the first with all headers of XLA's interface; newer versions take an older adapter
 FRAMEWORK = "libtensorflow_framework.so.2"
 
 
@@ -45,7 +46,9 @@ def unpacked(minor):
 def main():
     libraries = BUILD / "libraries"
     libraries.mkdir(parents=True, exist_ok=True)
-    build.build(libraries, BUILD / "objects", [unpacked(minor) for minor in TENSORFLOWS])
+    adapters = [unpacked(minor) for minor in TENSORFLOWS]
+    adapters.append(build.xla_adapter(BUILD / "tensorflow" / XLA / "tensorflow" / "include"))
+    build.build(libraries, BUILD / "objects", adapters)
     with tempfile.TemporaryDirectory(dir=BUILD) as temporary:
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
         run(*pip, "--wheel-dir", temporary, ".", KERAS_PAC_LIBRARIES=str(libraries))

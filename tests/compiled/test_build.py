@@ -70,7 +70,7 @@ def build_failing_on_call(tmp_path, monkeypatch):
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     monkeypatch.setenv("KERAS_PAC_BUILD_JOBS", "1")
     monkeypatch.delenv("KERAS_PAC_CUDA", raising=False)
-    tensorflow = build.TensorFlow("9.8.7", lambda: ([], []))
+    tensorflow = build.tensorflow_adapter("9.8.7", lambda: ([], []))
 
     def run(number):
         (tmp_path / "calls").unlink(missing_ok=True)
@@ -93,7 +93,7 @@ def test_whichever_call_of_a_tool_fails_nothing_is_left_behind(tmp_path, build_f
             break
     assert number > 10
     names = {path.name for path in (tmp_path / "home" / "cache").iterdir()}
-    stems = library.CORE[:-3], library.adapter("9.8")[:-3]
+    stems = library.CORE[:-3], library.tensorflow_adapter("9.8")[:-3]
     assert names == {stem + suffix for stem in stems for suffix in (".so", ".json")}
 
 
@@ -130,7 +130,7 @@ def test_a_disk_that_fills_up_while_the_last_file_is_written(
     write = build.pathlib.Path.write_text
 
     def write_or_fail(path, text):
-        if path.name == library.adapter("9.8").replace(".so", ".json"):
+        if path.name == library.tensorflow_adapter("9.8").replace(".so", ".json"):
             write(path, text[:10])
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(path, text)
@@ -225,7 +225,7 @@ def test_a_file_is_not_compiled_again_since_another_one_has_changed(tmp_path, ca
 def test_an_official_wheel_is_compiled_for_as_the_installed_one(tmp_path):
     """The flags of a wheel that was unpacked are those that its TensorFlow gives."""
     installed = build.installed_tensorflow()
-    assert installed.version == tf.__version__
+    assert installed.about == {"tensorflow": tf.__version__}
     folder = build.pathlib.Path(tf.__file__).parent
     assert build.unpacked_tensorflow(tf.__version__, folder).flags() == installed.flags()
 

@@ -34,15 +34,17 @@ def info():
     for name in NAMES:
         reasons = " ".join(keras_pac.not_supported_reasons(name))
         lines.append(f"{name:<13} {reasons or 'runs here'}")
-    # On another backend TensorFlow may be missing, and it says nothing there.
-    built_with = library.built_with() if keras.backend.backend() == "tensorflow" else {}
     lines += [
         f"  {key}: {value}"
-        for key, value in built_with.items()
+        for key, value in library.built_with().items()
         if key not in ("bytes", "sha256", "sources", "state")
     ]
     if not keras_pac.not_supported_reasons("compiled"):
         lines.append(f"  runs with: {library.instructions()}")
+        if keras.backend.backend() == "tensorflow":
+            reasons = " ".join(library.not_in_xla_reasons())
+            lines.append(f"  inside XLA: {reasons or 'runs here'}")
+    lines.append(f"  there for: {', '.join(library.built_for()) or 'no backend'}")
     variable = os.environ.get("KERAS_PAC_IMPLEMENTATION")
     source = "default" if variable is None else f"KERAS_PAC_IMPLEMENTATION={variable}"
     try:

@@ -113,8 +113,10 @@ def adapting_kernel_options(kind, alpha, exponent, shapes=((),)):
             raise ValueError(
                 f"`{name}` must be a finite number, at least 0. Received: {name}={value!r}"
             )
-        shape = tuple(getattr(value, "shape", np.shape(value)))
-        if value is not None and shape not in shapes:
+        if value is None:
+            continue
+        shape = tuple(value.shape if hasattr(value, "shape") else np.shape(value))
+        if shape not in shapes:
             rule = " or ".join(f"of shape {s}" if s else "a scalar" for s in shapes)
             raise ValueError(f"`{name}` must be {rule}. Received: shape {shape}")
 

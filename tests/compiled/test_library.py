@@ -9,7 +9,7 @@ import tensorflow as tf
 import keras_pac
 from keras_pac.ops._implementations import library
 
-ADAPTER = library.adapter(tf.__version__)
+ADAPTER = library.tensorflow_adapter(tf.__version__)
 MENDED_BY = "`python -m keras_pac.build` builds it"
 
 
@@ -69,7 +69,7 @@ def test_without_a_compiler_that_is_what_is_missing(folder, monkeypatch):
 def test_a_library_for_other_versions_of_tensorflow_is_told(folder):
     write_libraries(folder)
     for version in ("1.15", "1.9"):
-        (folder / ADAPTER).rename(folder / library.adapter(version))
+        (folder / ADAPTER).rename(folder / library.tensorflow_adapter(version))
         (folder / ADAPTER).write_bytes(b"")
     (folder / ADAPTER).unlink()
     expected = f"for TensorFlow 1.9, 1.15, and this is {tf.__version__}: {MENDED_BY}."

@@ -22,23 +22,37 @@ Their arguments, all channels last:
 K has the type of the guide, or a wider one.
 
 A new implementation is a module with these functions (or, in `keras.ops`, with the two that
-`Portable` needs), a line in `_LOADERS`, and its reasons in `not_supported_reasons`.
+`Portable` needs), a line in `_LOADERS`, and its reasons in `not_supported_reasons`. A new backend
+of the compiled code is a module with the two functions that `Compiled` needs.
 """
 
 import contextlib
 import contextvars
+import functools
 import os
 
 import keras
 
 from keras_pac.ops._implementations import library, taps
+from keras_pac.ops._implementations.compiled import Compiled
 from keras_pac.ops._implementations.portable import Portable
 
 
 def _compiled():
-    from keras_pac.ops._implementations import compiled, tracing  # need TensorFlow
+    operations = _compiled_operations()()
+    return Compiled(operations) if operations else Portable(taps)
 
-    return compiled if tracing.op_fits_here() else Portable(taps)
+
+def _compiled_operations():
+    """The backend's function that returns the operations for a place, or None if none fit there."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        from keras_pac.ops._implementations.compiled.on_tensorflow import operations_here
+    elif backend == "jax":
+        from keras_pac.ops._implementations.compiled.on_jax import operations_here
+    else:
+        from keras_pac.ops._implementations.compiled.on_torch import operations_here
+    return operations_here
 
 
 def _patches():
@@ -73,7 +87,7 @@ def not_supported_reasons(name):
     """
     _check_name(name, NAMES)
     backend = keras.backend.backend()
-    if name != "taps" and backend != "tensorflow":
+    if name == "patches" and backend != "tensorflow":
         return [f"it needs the TensorFlow backend of Keras, and the backend is {backend!r}."]
     if name == "compiled":
         return library.not_loaded_reasons()
@@ -88,9 +102,8 @@ def set_implementation(name):
     Args:
         name: "auto" (the default: the fastest that runs here), "patches" (all windows at once:
             the readable definition, TensorFlow only, memory grows with the window), "taps"
-            (portable, bounded memory) or "compiled" (the TensorFlow op; inside XLA and in
-            what is exported, "taps" stands in for it). The environment variable
-            `KERAS_PAC_IMPLEMENTATION` sets the initial choice.
+            (portable, bounded memory) or "compiled" (C++; in what is exported, "taps" stands in
+            for it). The environment variable `KERAS_PAC_IMPLEMENTATION` sets the initial choice.
 
     Raises:
         ValueError: for an unknown name, or one that can't run here, with all the reasons.
@@ -148,9 +161,15 @@ def get_implementation():
     choice = _choice()
     if choice != "auto":
         return choice
-    if keras.backend.backend() == "tensorflow":
-        library.warn_if_refused()
+    library.warn_if_refused()
     return next(name for name in NAMES if not not_supported_reasons(name) and _pays(name))
+
+
+if keras.backend.backend() == "torch":
+    import torch
+
+    # `torch.compile` can't trace how a library is loaded: it asks for the name while it traces.
+    torch.compiler.assume_constant_result(get_implementation)
 
 
 def current():
@@ -161,9 +180,11 @@ def current():
 def _pays(name):
     """Whether "auto" may choose it, where it can run.
 
-    The op without CUDA code would take every image from the GPU to the CPU and back.
+    The op without CUDA code would take every image from the GPU to the CPU and back, and outside
+    TensorFlow it has none.
     """
-    return name != "compiled" or library.has_cuda() or not _has_gpu()
+    on_gpu = keras.backend.backend() == "tensorflow" and library.has_cuda()
+    return name != "compiled" or on_gpu or not _has_gpu()
 
 
 def avoids_xla():
@@ -171,11 +192,21 @@ def avoids_xla():
 
     Keras turns XLA on by itself only where TensorFlow sees more than CPUs.
     """
-    return get_implementation() == "compiled" and _has_gpu()
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    return on_tensorflow and get_implementation() == "compiled" and _has_gpu()
 
 
 def _has_gpu():
-    """Whether TensorFlow sees more than CPUs."""
+    """Whether the backend sees more than CPUs."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available()
     import tensorflow as tf
 
     return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())

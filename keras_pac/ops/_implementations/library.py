@@ -1,8 +1,8 @@
-"""Finds and loads the libraries of the compiled op, once, or gives the reason why it can't.
+"""Finds and loads the libraries of the compiled code, once, or gives the reason why it can't.
 
-There are two, each with a JSON file beside it that says what it was built with: the core, and an
-adapter for a minor version of TensorFlow. They come with the package, or `python -m
-keras_pac.build` puts them into the user's cache.
+There is the core, and between it and a backend an adapter: one for each minor version of
+TensorFlow, one for JAX; PyTorch needs none. Beside each library a JSON file says what it was built
+with. They come with the package, or `python -m keras_pac.build` puts them into the user's cache.
 """
 
 import ctypes
@@ -14,6 +14,8 @@ import pathlib
 import shutil
 import warnings
 
+import keras
+
 from keras_pac.version import __version__
 
 _PACKAGE = pathlib.Path(__file__).parents[2]
@@ -24,11 +26,25 @@ SOURCES = next(
     None,
 )
 CORE = "libkeras_pac_core.so"
+XLA_ADAPTER = "keras_pac_xla.so"
+XLA_TARGET = "keras_pac"
 
 
-def adapter(tensorflow_version):
+def tensorflow_adapter(version):
     """The name of the adapter's library for a version of TensorFlow."""
-    return f"keras_pac_tf_{_minor(tensorflow_version)}.so"
+    return f"keras_pac_tf_{_minor(version)}.so"
+
+
+def adapter():
+    """The name of the adapter's library for the backend here; None for PyTorch."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        return XLA_ADAPTER
+    if backend == "torch":
+        return None
+    import tensorflow as tf
+
+    return tensorflow_adapter(tf.__version__)
 
 
 def _minor(version):
@@ -84,20 +100,18 @@ def how():
     return "`python -m keras_pac.build` builds it"
 
 
-def refusal(folder):
-    """Why the libraries in a folder must not be loaded: a sentence, or None."""
-    import tensorflow as tf
+def refusal(folder, adapter_name=None):
+    """Why the core and an adapter in a folder must not be loaded: a sentence, or None.
 
-    here = tf.__version__
-    libraries = folder / CORE, folder / adapter(here)
-    if not libraries[1].exists():
-        names = [path.stem.rpartition("_")[2] for path in folder.glob(adapter("*"))]
-        if not names:
-            return f"the compiled op is not built: {how()}."
-        there = ", ".join(sorted(names, key=lambda name: [int(n) for n in name.split(".")]))
-        return f"the compiled op is there for TensorFlow {there}, and this is {here}: {how()}."
-    core, own = map(read_info, libraries)
-    for path, info in zip(libraries, (core, own)):
+    `adapter_name` stands for the adapter of the backend.
+    """
+    libraries = [folder / name for name in (CORE, adapter_name or adapter()) if name]
+    if not libraries[-1].exists():
+        return (
+            _missing(folder) if adapter_name is None else f"{adapter_name} is not there: {how()}."
+        )
+    infos = [read_info(path) for path in libraries]
+    for path, info in zip(libraries, infos):
         if not info:
             name = path.with_suffix(".json").name
             return f"{name}, which says what the compiled op is, can't be read: {how()} again."
@@ -108,18 +122,36 @@ def refusal(folder):
             )
         if damage := damaged(path, info):
             return f"{damage}: {how()} again."
-    if own.get("core") != core.get("state"):
+    if len(libraries) > 1 and infos[1].get("core") != infos[0].get("state"):
         return f"{libraries[1].name} was built for another {CORE}: {how()} again."
     return None
 
 
+def _missing(folder):
+    """What to say of a folder without the library that the backend needs."""
+    if not (folder / CORE).exists():
+        return f"the compiled op is not built: {how()}."
+    if keras.backend.backend() != "tensorflow":
+        return f"the compiled op is there, but not for {keras.backend.backend()}: {how()}."
+    import tensorflow as tf
+
+    names = [path.stem.rpartition("_")[2] for path in folder.glob(tensorflow_adapter("*"))]
+    there = ", ".join(sorted(names, key=lambda name: [int(n) for n in name.split(".")]))
+    there = f"TensorFlow {there}" if there else "other backends"
+    return f"the compiled op is there for {there}, and this is {tf.__version__}: {how()}."
+
+
 @functools.cache
 def chosen_folder():
-    """The folder of the libraries: that of the user's cache, if it fits these sources."""
+    """The folder of the libraries: that of the user's cache, if it fits these sources.
+
+    One that does not fit is chosen too where there is no other, and then refused with the reason.
+    """
     try:
         cache = cache_folder()
-        if (cache / CORE).exists() and refusal(cache) is None:
-            if read_info(cache / CORE).get("sources") == checksum_of_sources():
+        if (cache / CORE).exists():
+            fits = read_info(cache / CORE).get("sources") == checksum_of_sources()
+            if not (FOLDER / CORE).exists() or (fits and refusal(cache) is None):
                 return cache
     except (OSError, RuntimeError):  # there is no home, or it must not be read
         pass
@@ -127,26 +159,76 @@ def chosen_folder():
 
 
 def built_with():
-    """What the core was built with, and for which TensorFlow; empty if it is not there."""
-    import tensorflow as tf
+    """What the core was built with, and for what; empty if it is not there."""
+    folder, own = chosen_folder(), {}
+    core = read_info(folder / CORE)
+    if adapter():
+        info = read_info(folder / adapter())
+        own = {key: info[key] for key in ("tensorflow", "ffi") if key in info}
+    return core and {**core, **own, "folder": str(folder)}
 
+
+def built_for():
+    """The backends whose libraries are there, each as one word or two."""
     folder = chosen_folder()
-    core, own = read_info(folder / CORE), read_info(folder / adapter(tf.__version__))
-    return core and {**core, "tensorflow": own.get("tensorflow"), "folder": str(folder)}
+    if not (folder / CORE).exists():
+        return []
+    versions = [read_info(path).get("tensorflow") for path in folder.glob(tensorflow_adapter("*"))]
+    names = [f"tensorflow {_minor(version)}" for version in sorted(filter(None, versions))]
+    return [*names, *(["jax"] if (folder / XLA_ADAPTER).exists() else []), "torch"]
 
 
 @functools.cache
 def load():
-    """The library's operations, or a sentence that says why they can't be loaded."""
+    """What the backend calls, or a sentence that says why it can't be loaded.
+
+    With TensorFlow it is the module of the ops, else the `ctypes.CDLL` of the core.
+    """
     folder = chosen_folder()
     if reason := refusal(folder):
         return reason
+    try:
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return tf.load_op_library(str(folder / adapter()))
+        core = ctypes.CDLL(str(folder / CORE))
+        if keras.backend.backend() == "jax":
+            import jax
+
+            handler = ctypes.CDLL(str(folder / XLA_ADAPTER)).kpac_xla_cpu
+            jax.ffi.register_ffi_target(XLA_TARGET, jax.ffi.pycapsule(handler), platform="cpu")
+        return core
+    except Exception as error:  # each backend has kinds of its own
+        return f"the compiled op can't be loaded ({error}): {how()} again."
+
+
+@functools.cache
+def not_in_xla_reasons():
+    """Why TensorFlow's XLA can't call the core: a list of sentences, empty if it can."""
+    folder = chosen_folder()
+    if reason := refusal(folder, XLA_ADAPTER):
+        return [reason]
     import tensorflow as tf
 
+    if any(device.device_type != "CPU" for device in tf.config.list_physical_devices()):
+        return ["the core is called from XLA on a CPU only, and there is another device."]
     try:
-        return tf.load_op_library(str(folder / adapter(tf.__version__)))
-    except (tf.errors.OpError, OSError) as error:
-        return f"the compiled op can't be loaded ({error}): {how()} again."
+        (framework,) = pathlib.Path(tf.sysconfig.get_lib()).glob("libtensorflow_framework.so.*")
+        interface = ctypes.CDLL(str(framework)).XLA_FFI_GetApi
+        interface.restype = ctypes.c_void_p
+        ctypes.CDLL(str(folder / CORE))
+        register = ctypes.CDLL(str(folder / XLA_ADAPTER)).kpac_xla_register
+        refused = register(ctypes.c_void_p(interface()), XLA_TARGET.encode())
+    except AttributeError:  # TensorFlow 2.18 and 2.19
+        return [f"TensorFlow {tf.__version__} has no interface for it."]
+    except (OSError, ValueError) as error:
+        return [f"{XLA_ADAPTER} can't be loaded ({error}): {how()} again."]
+    if refused:
+        return [
+            f"{XLA_ADAPTER} was built for a newer interface than this TensorFlow's: {how()} again."
+        ]
+    return []
 
 
 def not_loaded_reasons():

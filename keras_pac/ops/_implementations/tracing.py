@@ -2,8 +2,9 @@
 
 TensorFlow runs a custom op wherever its library is loaded. XLA cannot compile it, and a
 SavedModel, LiteRT or ONNX file that holds it would load only where the library is. So each call
-asks, while its graph is traced, whether the op fits there; else `taps` is traced instead. There are
-five situations to recognise, and TensorFlow has no public function for any of them:
+asks, while its graph is traced, where it is: inside XLA the core is called in another way
+(`compiled/on_tensorflow_xla.py`), and in what is saved `taps` stands in. There are five situations
+to recognise, and TensorFlow has no public function for any of them:
 
 1. *A graph that XLA compiles.* `tf.function(jit_compile=True)` and all that it calls is traced
    inside an XLA context. `tf.__internal__.get_enclosing_xla_context` tells.
@@ -28,9 +29,10 @@ Keras itself turns XLA on for a GPU; see `avoids_xla` in the package's `__init__
 
 import concurrent.futures
 import functools
-import sys
 
 import tensorflow as tf
+
+from keras_pac.ops._implementations.call_stack import on_the_call_stack
 
 NODE_NAME = "in_XLA_call_keras_pac.set_implementation_taps_first"
 ADVICE = "call keras_pac.set_implementation('taps') before tracing what is saved"
@@ -44,26 +46,21 @@ EXPORTERS = (
 )
 
 
-def op_fits_here():
-    """Whether the op may be put where the call comes from: neither into XLA nor into an export."""
+def place():
+    """Where the call comes from: "eager", "graph", "xla" or "export"."""
     if tf.executing_eagerly():
-        return True
-    if tf.__internal__.get_enclosing_xla_context() is not None or _exporting():
-        return False
+        return "eager"
+    if on_the_call_stack(EXPORTERS):
+        return "export"
+    in_xla = tf.__internal__.get_enclosing_xla_context() is not None
+    return "xla" if in_xla else "graph"
+
+
+def keep_from_saving():
+    """Let the graph that is traced refuse to be saved, or converted, for another process."""
     graph = tf.compat.v1.get_default_graph()
     if hasattr(graph, "capture"):
         _keep_from_saving(graph)
-    return True
-
-
-def _exporting():
-    """Whether one of the exporters is on the call stack."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(EXPORTERS):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _keep_from_saving(graph):

@@ -1,34 +1,22 @@
 """Derivatives of the compiled op's gradients: those of the portable code, from the op's inputs."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from keras_pac.ops._geometry.window import convolution_window, transposed_window
-from keras_pac.ops._implementations import taps
-from keras_pac.ops._implementations.kernel_form import KernelForm
-from keras_pac.ops._implementations.portable import Portable
-
-_PORTABLE = Portable(taps)
-
-
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class _CenteredForm(KernelForm):
-    """A form whose features at the centre pixel were computed before."""
-
-    center: object = None
-
-    def smoothed(self, guide):
-        return self.center
+from keras_pac.ops._implementations.compiled import Options, portable_twin
+from keras_pac.ops._implementations.compiled.problem import Problem
 
 
 def adapting_kernel_derivatives(op, *factors):
     """The gradients of sum(factors · outputs) by the inputs of the op "AdaptingKernelGrad"."""
 
     def forward(guide, center, valid_mask, alpha, exponent, input_size, output_size, padding):
-        form = _form(op, center, alpha, exponent, normalize=op.get_attr("normalize"))
         window = _window(op, _values(input_size), output_size, padding)
-        return _PORTABLE.adapting_kernel(guide, window, form, _given(valid_mask))[0]
+        problem = Problem(False, window, _options(op, normalize=op.get_attr("normalize")))
+        tensors = _given(
+            guide=guide, center=center, valid_mask=valid_mask, alpha=alpha, exponent=exponent
+        )
+        return portable_twin.output(problem, tensors)
 
     guide, center, _, alpha, exponent, *_ = op.inputs
     return _derivatives(op, forward, (guide, center, alpha, exponent), factors)
@@ -36,15 +24,14 @@ def adapting_kernel_derivatives(op, *factors):
 
 def windowed_sum_derivatives(op, *factors):
     """The gradients of sum(factors · outputs) by the inputs of the op "WindowedSumGrad"."""
+    names = "x", "adapting_kernel", "guide", "center", "alpha", "exponent", "filter", "bias"
 
-    def forward(x, adapting, guide, center, alpha, exponent, filter, bias, output_size, padding):
+    def forward(x, *inputs):
+        *inputs, output_size, padding = inputs
         size = [fixed or free for fixed, free in zip(x.shape[1:3], tf.unstack(tf.shape(x)[1:3]))]
         window = _window(op, tuple(size), output_size, padding)
-        filter, bias = _given(filter), _given(bias)
-        if (adapting := _given(adapting)) is not None:
-            return _PORTABLE.windowed_sum(x, adapting, filter, window, bias)
-        form = _form(op, center, alpha, exponent)
-        return _PORTABLE.guided_windowed_sum(x, guide, filter, window, form, bias)[0]
+        tensors = _given(**dict(zip(names, (x, *inputs))))
+        return portable_twin.output(Problem(True, window, _options(op)), tensors)
 
     return _derivatives(op, forward, op.inputs[:8], factors)
 
@@ -52,11 +39,21 @@ def windowed_sum_derivatives(op, *factors):
 def _derivatives(op, forward, by, factors):
     """The derivatives for an op that returns the gradients of `forward` by some of its inputs."""
     *inputs, upstream = op.inputs
+    sources = [tensor for tensor in op.inputs if tensor.dtype.is_floating]
+    found = iter(derivatives(lambda: forward(*inputs), by, upstream, factors, sources))
+    return [next(found) if tensor.dtype.is_floating else None for tensor in op.inputs]
+
+
+def derivatives(output, by, upstream, factors, sources):
+    """The gradients by `sources` of sum(factors · gradients of sum(output() · upstream)).
+
+    The inner gradients are those by the tensors `by`.
+    """
     with tf.GradientTape() as outer:
-        outer.watch([*by, upstream])
+        outer.watch(sources)
         with tf.GradientTape() as inner:
             inner.watch(by)
-            y = tf.cast(forward(*inputs), upstream.dtype)
+            y = tf.cast(output(), upstream.dtype)
         gradients = inner.gradient(y, by, output_gradients=upstream)
         products = [
             tf.reduce_sum(gradient * factor)
@@ -64,21 +61,12 @@ def _derivatives(op, forward, by, factors):
             if gradient is not None and factor is not None
         ]
         total = tf.add_n([tf.cast(product, tf.float64) for product in products])
-    sources = [tensor if tensor.dtype.is_floating else None for tensor in op.inputs]
-    found = iter(outer.gradient(total, [s for s in sources if s is not None]))
-    return [None if source is None else next(found) for source in sources]
+    return outer.gradient(total, sources)
 
 
-def _form(op, center, alpha, exponent, normalize=False):
-    return _CenteredForm(
-        kind=op.get_attr("kernel_type").decode(),
-        alpha=_given(alpha),
-        exponent=_given(exponent),
-        asymmetric=op.get_attr("asymmetric"),
-        channel_wise=op.get_attr("channel_wise"),
-        normalize=normalize,
-        center=_given(center),
-    )
+def _options(op, normalize=False):
+    kernel_type = op.get_attr("kernel_type").decode()
+    return Options(kernel_type, op.get_attr("asymmetric"), op.get_attr("channel_wise"), normalize)
 
 
 def _window(op, size, output_size, before):
@@ -100,9 +88,13 @@ def _window(op, size, output_size, before):
     return convolution_window(size, kernel_size, strides, tuple(padding), dilation_rate)
 
 
-def _given(tensor):
-    """None for a tensor of shape [0], which stands for one that isn't there."""
-    return None if tensor.shape.rank == 1 and tensor.shape[0] == 0 else tensor
+def _given(**tensors):
+    """Without tensors of shape [0], which stand for those that aren't there."""
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not (tensor.shape.rank == 1 and tensor.shape[0] == 0)
+    }
 
 
 def _values(tensor):

@@ -1,0 +1,152 @@
+"""Calls of the core's C interface with tensors of PyTorch in the memory of the host."""
+
+import ctypes
+import functools
+from typing import NamedTuple
+
+import torch
+
+from keras_pac.ops._implementations import library
+from keras_pac.ops._implementations.compiled.problem import INPUTS, OUTPUTS, SCALARS, Problem
+
+_ERROR_SIZE = 512
+# Every call that is planned with other shapes takes about 2 kB.
+_PLANS = 1024
+
+
+class _Inputs(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in INPUTS]
+
+
+class _Outputs(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in OUTPUTS]
+
+
+class _Call(ctypes.Structure):
+    _fields_ = [
+        ("function", ctypes.c_int32),
+        ("wide_sizes", ctypes.c_int64 * 22),
+        ("narrow_sizes", ctypes.c_int32 * 6),
+        ("inputs", _Inputs),
+        ("outputs", _Outputs),
+    ]
+
+
+class _ParallelFor(ctypes.Structure):
+    _fields_ = [
+        ("context", ctypes.c_void_p),
+        ("workers", ctypes.c_int32),
+        ("run", ctypes.c_void_p),
+    ]
+
+
+class _Kind(NamedTuple):
+    """All that a plan knows of a tensor."""
+
+    shape: tuple
+    dtype: torch.dtype
+
+
+class _Plan(NamedTuple):
+    """What calls with tensors of the same kinds have in common."""
+
+    problem: Problem
+    call: _Call  # its addresses only tell what is there
+    workspace: int  # bytes
+    parallel_for: _ParallelFor
+
+
+def run(is_sum, numbers, tensors, wanted=()):
+    """{name: result} of the core: the outputs, or with an upstream gradient those that are wanted.
+
+    Args:
+        is_sum, numbers: of the `Problem`.
+        tensors: {name: tensor}.
+        wanted: the names of gradients.
+
+    Raises:
+        ValueError: for tensors that do not fit the problem or each other.
+    """
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    kinds = tuple((name, _Kind(tensor.shape, tensor.dtype)) for name, tensor in tensors.items())
+    plan = _plan(is_sum, tuple(numbers), kinds, tuple(wanted), torch.get_num_threads())
+    results = new_results(plan.problem, tensors, wanted)
+    call = _Call.from_buffer_copy(plan.call)
+    _set_addresses(call.inputs, {name: tensor.data_ptr() for name, tensor in tensors.items()})
+    _set_addresses(call.outputs, {name: tensor.data_ptr() for name, tensor in results.items()})
+    workspace = torch.empty(plan.workspace, dtype=torch.uint8, device="cpu")
+    _run_core("kpac_cpu_run", call, ctypes.c_void_p(workspace.data_ptr()), plan.parallel_for)
+    return results
+
+
+@functools.lru_cache(maxsize=_PLANS)
+def _plan(is_sum, numbers, kinds, wanted, threads):
+    problem, kinds = Problem.of_numbers(is_sum, numbers), dict(kinds)
+    check(problem, kinds, wanted)
+    sizes, gradient = problem.sizes(kinds), "upstream" in kinds
+    call = _Call(problem.function(gradient), sizes[:22], sizes[22:])
+    _set_addresses(call.inputs, dict.fromkeys(kinds, 0))
+    _set_addresses(call.outputs, dict.fromkeys(wanted if gradient else problem.outputs(kinds), 0))
+    _run_core("kpac_check", call)
+    parallel_for = _core().kpac_cpu_threads(threads)
+    workspace = _core().kpac_cpu_workspace(ctypes.byref(call), threads)
+    if workspace < 0:
+        raise MemoryError("there is no memory to plan this with")
+    return _Plan(problem, call, max(workspace, 1), parallel_for)
+
+
+def new_results(problem, tensors, wanted):
+    """What `run` returns, without contents."""
+    if "upstream" in tensors:
+        return {name: tensors[name].new_empty(tensors[name].shape) for name in wanted}
+    first = tensors["x" if problem.is_sum else "guide"]
+    return {name: first.new_empty(shape) for name, shape in problem.outputs(tensors).items()}
+
+
+def check(problem, kinds, wanted):
+    """Raise a ValueError for shapes and types that do not fit; `kinds` can be tensors."""
+    if wrong := [name for name in wanted if name not in kinds or name == "valid_mask"]:
+        raise ValueError(f"There is no gradient by {wrong}")
+    for name in ("x", "guide", "filter"):
+        if name in kinds and len(kinds[name].shape) != 4:
+            raise ValueError(f"`{name}` must have 4 axes. Received: {tuple(kinds[name].shape)}")
+    dtype = kinds["x" if problem.is_sum else "guide"].dtype
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    shapes = problem.inputs(kinds)
+    for name, kind in kinds.items():
+        if tuple(kind.shape) != tuple(shapes[name]):
+            raise ValueError(
+                f"`{name}` must have the shape {tuple(shapes[name])}. Received: {tuple(kind.shape)}"
+            )
+        if kind.dtype != (wide if name in SCALARS else dtype):
+            raise ValueError(
+                f"All types must be that of the first tensor, {dtype}, but those of alpha and "
+                f"exponent {wide}. Received: `{name}` of {kind.dtype}"
+            )
+
+
+# What NULL is not: the address of a tensor without elements.
+_NO_ELEMENTS = ctypes.addressof(ctypes.c_double())
+
+
+def _set_addresses(fields, addresses):
+    for name, address in addresses.items():
+        setattr(fields, name, address or _NO_ELEMENTS)
+
+
+def _run_core(function, call, *arguments):
+    error = ctypes.create_string_buffer(_ERROR_SIZE)
+    arguments = [ctypes.byref(a) if isinstance(a, ctypes.Structure) else a for a in arguments]
+    size = ctypes.c_size_t(_ERROR_SIZE)
+    if getattr(_core(), function)(ctypes.byref(call), *arguments, error, size):
+        raise ValueError(error.value.decode())
+
+
+@functools.cache
+def _core():
+    core = library.load()
+    if isinstance(core, str):
+        raise RuntimeError(core)
+    core.kpac_cpu_threads.restype = _ParallelFor
+    core.kpac_cpu_workspace.restype = ctypes.c_int64
+    return core

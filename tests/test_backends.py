@@ -4,6 +4,8 @@ import importlib.util
 
 import pytest
 
+from keras_pac.ops._implementations import library
+from tests.support.paths import ROOT
 from tests.support.processes import output_of, run_python
 
 
@@ -15,6 +17,18 @@ def test_another_backend(backend):
     process = run_python("-m", "tests.support.backend_check", KERAS_BACKEND=backend)
     assert process.returncode == 0, process.stdout + process.stderr
     assert f"all checks passed on {backend}" in process.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["check", "places_check", "refusals_check"])
+def test_the_core_on_torch(name):
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    if not (library.chosen_folder() / library.CORE).exists():
+        pytest.skip("the compiled op is not built")
+    file = ROOT / "tests" / "compiled" / f"on_torch_{name}.py"
+    process = run_python("-m", "pytest", "-q", file, KERAS_BACKEND="torch")
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 CORE_ONLY = """
@@ -45,9 +59,13 @@ print(*info(), sep="\\n")
 """
 
 
-def test_without_tensorflow_the_portable_code_runs_on_jax():
+def test_jax_needs_no_tensorflow():
     shape, *lines = output_of(WITHOUT_TENSORFLOW, KERAS_BACKEND="jax").splitlines()
     assert shape == "(1, 5, 6, 4)"
-    reason = "it needs the TensorFlow backend of Keras, and the backend is 'jax'."
-    assert f"compiled      {reason}" in lines
-    assert "in use        taps (default)" in lines
+    assert (
+        "patches       it needs the TensorFlow backend of Keras, and the backend is 'jax'." in lines
+    )
+    (compiled,) = (line for line in lines if line.startswith("compiled "))
+    runs = compiled == "compiled      runs here"
+    assert runs or "the compiled op is not built" in compiled
+    assert f"in use        {'compiled' if runs else 'taps'} (default)" in lines

@@ -1,4 +1,4 @@
-"""The compiled op in XLA and in what is exported: the portable code stands in for it."""
+"""The compiled code in graphs: the op, the core inside XLA, neither in what is exported."""
 
 import functools
 
@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import keras_pac
-from keras_pac.ops._implementations import compiled as compiled_op
 from keras_pac.ops._implementations import library, tracing
+from keras_pac.ops._implementations.compiled import on_tensorflow, on_tensorflow_xla
 from tests.support.compiled_op import needs_op
 from tests.support.exported import LOAD
 from tests.support.processes import output_of
@@ -53,18 +53,18 @@ class Recorder(keras.layers.Layer):
 
 @pytest.fixture
 def traced(monkeypatch):
-    """The names of the compiled functions that are called while a graph is traced."""
+    """The modules whose functions are called while a graph is traced."""
     calls = []
 
-    def count(function):
-        def counted(*arguments, **options):
-            calls.append(function.__name__)
-            return function(*arguments, **options)
+    def count(module, function):
+        def counted(*arguments):
+            calls.append(module)
+            return function(*arguments)
 
         return counted
 
-    for name in ("windowed_sum", "guided_windowed_sum"):
-        monkeypatch.setattr(compiled_op, name, count(getattr(compiled_op, name)))
+    for module in (on_tensorflow, on_tensorflow_xla):
+        monkeypatch.setattr(module, "windowed_sum", count(module, module.windowed_sum))
     return calls
 
 
@@ -76,7 +76,7 @@ def recording_model():
 @pytest.mark.parametrize("jit_compile", ["auto", True, False])
 @pytest.mark.filterwarnings("error:Model doesn't support `jit_compile=True`")
 def test_a_model_trains_and_predicts(compiled, data, traced, jit_compile):
-    """Without a GPU, XLA runs where it is asked for, with the portable code inside."""
+    """Without a GPU, XLA runs where it is asked for, and calls the core."""
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU")
     model = recording_model()
@@ -84,7 +84,10 @@ def test_a_model_trains_and_predicts(compiled, data, traced, jit_compile):
 
     def check():
         assert model.get_layer("recorder").in_xla is (jit_compile is True)
-        assert bool(traced) is (jit_compile is not True)
+        in_xla = jit_compile is True and not library.not_in_xla_reasons()
+        assert set(traced) == (
+            {on_tensorflow_xla} if in_xla else set() if jit_compile is True else {on_tensorflow}
+        )
         traced.clear()
 
     losses = model.fit(data, np.ones((4, 6, 6, 4), "float32"), epochs=3, verbose=0).history["loss"]
@@ -121,18 +124,105 @@ def test_auto_keeps_images_on_a_gpu(compiled, monkeypatch, cuda, chosen):
         assert keras_pac.get_implementation() == chosen
 
 
-def test_the_portable_code_runs_inside_xla(compiled, data):
+@pytest.fixture
+def in_xla():
+    if reasons := library.not_in_xla_reasons():
+        pytest.skip(reasons[0])
+
+
+@pytest.fixture
+def no_call_from_xla(monkeypatch):
+    monkeypatch.setattr(library, "not_in_xla_reasons", lambda: ["none today."])
+
+
+def jit_compiled(function, data, unknown=()):
+    """The function in XLA, and the operations in its graph; some sizes are not known to it."""
+    specs = [
+        tf.TensorSpec([None if axis in unknown else n for axis, n in enumerate(a.shape)])
+        for a in data
+    ]
+    function = tf.function(function, jit_compile=True, input_signature=specs)
+    return function, operations_of(function.get_concrete_function())
+
+
+@pytest.mark.parametrize(
+    ("unknown", "called"), [((), True), ((0,), True), ((1,), False), ((0, 1, 2), False)]
+)
+def test_xla_calls_the_core_where_it_knows_the_size_of_the_images(
+    compiled, in_xla, data, unknown, called
+):
     layer = keras_pac.PacConv2D(4, 3)
     expected = layer(data)
     inner = tf.function(lambda x, guide: layer([x, guide]))
-    functions = [
-        tf.function(lambda x, guide: layer([x, guide]), jit_compile=True),
-        tf.function(lambda x, guide: inner(x, guide), jit_compile=True),
-    ]
-    for function in functions:
-        concrete = function.get_concrete_function(*map(tf.constant, data))
-        assert not any("KerasPac" in name for name in operations_of(concrete))
+    for run in (lambda x, guide: layer([x, guide]), lambda x, guide: inner(x, guide)):
+        function, operations = jit_compiled(run, data, unknown)
+        assert ("XlaCallModule" in operations) == called
+        assert not any("KerasPac" in name for name in operations)
         assert_close(function(*data), expected, "float32")
+        if 0 in unknown:
+            assert_close(function(*[array[:1] for array in data]), expected[:1], "float32")
+
+
+def test_where_xla_cannot_call_the_core_the_portable_code_runs(compiled, no_call_from_xla, data):
+    layer = keras_pac.PacConv2D(4, 3)
+    expected = layer(data)
+    function, operations = jit_compiled(lambda x, guide: layer([x, guide]), data)
+    assert not any("KerasPac" in name or name == "XlaCallModule" for name in operations)
+    assert_close(function(*data), expected, "float32")
+
+
+LAYERS = {
+    "conv": (keras_pac.PacConv2D, {"strides": 2, "smoothing": ("learned", 3)}),
+    "inverse": (keras_pac.PacConv2D, {"kernel_type": "inverse", "alpha": 0.3, "exponent": 0.7}),
+    "shared": (keras_pac.PacConv2D, {"shared_filters": True, "asymmetric": True}),
+    "transposed": (keras_pac.PacConv2DTranspose, {"padding": 1}),
+    "normalized": (keras_pac.PacConv2D, {"dilation_rate": 2, "normalize_kernel": True}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_in_xla_are_those_of_the_op(compiled, in_xla, data, name, dtype):
+    make, options = LAYERS[name]
+    layer = make(3, 3, **options, dtype=dtype)
+    data = [tf.cast(array, layer.variable_dtype) for array in data]
+    layer(data)
+
+    def step(x, guide):
+        with tf.GradientTape() as tape:
+            tape.watch([x, guide])
+            loss = tf.reduce_sum(tf.sin(tf.cast(layer([x, guide]), "float64")))
+        return loss, tape.gradient(loss, [x, guide, *[w.value for w in layer.trainable_weights]])
+
+    expected = step(*data)
+    function = tf.function(step, jit_compile=True)
+    assert "XlaCallModule" in operations_of(function.get_concrete_function(*data))
+    found = function(*data)
+    for ours, its in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
+        assert_close(ours, its, "bfloat16" if dtype == "mixed_bfloat16" else dtype)
+
+
+def test_masks_and_second_derivatives_in_xla(compiled, in_xla, rng):
+    """A gradient penalty, with a valid mask, against the same outside XLA."""
+    x, guide = (tf.constant(rng.normal(size=(2, 5, 6, channels))) for channels in (2, 3))
+    mask = tf.constant(rng.integers(0, 2, (2, 5, 6, 1)), "float64")
+    layer = keras_pac.PacConv2D(3, 3, dtype="float64")
+    layer([x, guide])
+
+    def penalty(x, guide):
+        with tf.GradientTape() as outer:
+            outer.watch([x, guide])
+            with tf.GradientTape() as inner:
+                inner.watch([x, guide])
+                y, output_mask = layer([x, guide], valid_mask=mask)
+                loss = tf.reduce_sum(tf.sin(y) * output_mask)
+            gradients = inner.gradient(loss, [x, guide])
+            total = tf.add_n([tf.reduce_sum(gradient**2) for gradient in gradients])
+        return total, outer.gradient(total, [x, guide])
+
+    expected, found = penalty(x, guide), tf.function(penalty, jit_compile=True)(x, guide)
+    for ours, its in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
+        assert_close(ours, its, "float64")
 
 
 def test_xla_names_the_switch_where_a_function_was_traced_before(compiled, data):

@@ -1,0 +1,139 @@
+"""The compiled code in programs of JAX with two CPU devices; `test_on_jax.py` runs it."""
+
+import operator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+import keras_pac
+from tests.support.on_jax import built, calls_of_the_core
+from tests.support.tolerances import assert_close
+
+# Which of x, guide and the weights have a new axis, and where it is.
+VMAPS = {
+    "x and guide": (0, 0, None),
+    "an inner axis of x": (2, None, None),
+    "the guide": (None, 1, None),
+    "weights": (None, None, 0),
+    "all": (1, 0, 0),
+}
+
+
+@pytest.mark.parametrize("axes", VMAPS)
+@pytest.mark.parametrize("name", ["transposed", "pool options"])
+def test_vmap_is_a_loop(name, axes, rng):
+    _, loss, arguments = built(name, rng, size=(3, 4))
+    new, count = VMAPS[axes], 3
+
+    def stacked(axis, array):
+        several = jnp.asarray(rng.normal(size=(count, *array.shape))) + array
+        return jnp.moveaxis(several, 0, axis)
+
+    several = [
+        argument if axis is None else jax.tree.map(lambda a, n=axis: stacked(n, a), argument)
+        for axis, argument in zip(new, arguments)
+    ]
+    function = jax.value_and_grad(loss, (0, 1, 2))
+    actual = jax.jit(jax.vmap(function, new))(*several)
+    one = jax.jit(function)
+    for k in range(count):
+        arguments = [
+            argument
+            if axis is None
+            else jax.tree.map(partial(jnp.take, indices=k, axis=axis), argument)
+            for axis, argument in zip(new, several)
+        ]
+        of_k = jax.tree.map(operator.itemgetter(k), actual)
+        jax.tree.map(partial(assert_close, dtype="float64"), of_k, one(*arguments))
+
+
+def test_vmap_over_images_without_a_batch(rng):
+    _, loss, (x, guide, weights) = built("conv", rng)
+    one = lambda x, guide: loss(x[None], guide[None], weights)  # noqa: E731
+    assert_close(jax.vmap(one)(x, guide).sum(), loss(x, guide, weights), "float64")
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("name", ["conv options", "transposed", "pool options"])
+def test_shard_map_over_the_batch(name, checked, rng):
+    layer, loss, (x, guide, weights) = built(name, rng)
+    batch, mesh = P("batch"), Mesh(np.array(jax.devices()), "batch")
+
+    def share(x, guide, weights):
+        *images, weights = jax.grad(loss, (0, 1, 2))(x, guide, weights)
+        # Where JAX checks what differs between devices, it sums the gradients itself.
+        return *images, weights if checked else jax.lax.psum(weights, "batch")
+
+    specs = {"mesh": mesh, "in_specs": (batch, batch, P()), "check_vma": checked}
+    forward = jax.shard_map(lambda x, guide, weights: layer([x, guide]), **specs, out_specs=batch)
+    assert_close(jax.jit(forward)(x, guide, weights), layer([x, guide]), "float64")
+    gradients = jax.jit(jax.shard_map(share, **specs, out_specs=(batch, batch, P())))
+    actual, expected = gradients(x, guide, weights), jax.grad(loss, (0, 1, 2))(x, guide, weights)
+    jax.tree.map(partial(assert_close, dtype="float64"), actual, expected)
+
+
+def trained_model():
+    """A model after some steps, and its input."""
+    keras.utils.set_random_seed(0)
+    inverse = {"kernel_type": "inverse", "alpha": 0.1, "exponent": 0.5}
+    model = keras.Sequential(
+        [
+            keras.Input((8, 10, 2)),
+            keras_pac.PacConv2D(4, 3, padding="same", guide_filters=2, smoothing=("learned", 3)),
+            keras_pac.PacPool2D(3, strides=2, padding="same", normalize_kernel=True, **inverse),
+            keras_pac.PacConv2DTranspose(1, 3, strides=2, padding="same"),
+        ]
+    )
+    start = model.get_weights()
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    x = np.random.default_rng(0).normal(size=(8, 8, 10, 2)).astype("float32")
+    model.fit(x, x.sum(-1, keepdims=True), epochs=3, batch_size=4, shuffle=False, verbose=0)
+    for before, after in zip(start, model.get_weights()):
+        assert np.any(before != after)
+    return model, x
+
+
+def test_two_devices_learn_what_one_learns():
+    one = trained_model()[0].get_weights()
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"]))
+    try:
+        two, _ = trained_model()
+        assert len(two.weights[0].value.sharding.device_set) == 2
+        for expected, weight in zip(one, two.get_weights()):
+            assert_close(weight, expected, "float32")
+    finally:
+        keras.distribution.set_distribution(None)
+
+
+def test_a_model_is_saved_and_exported(tmp_path):
+    model, x = trained_model()
+    y = model.predict(x, verbose=0)
+    assert calls_of_the_core(lambda x: model(x), x)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), y)
+    program = jax.export.export(jax.jit(lambda x: model(x)))(x)
+    assert "custom_call" not in program.mlir_module()
+    assert_close(program.call(x), y, "float32")
+    tf = pytest.importorskip("tensorflow")
+    model.export(tmp_path / "exported", verbose=False)
+    # TensorFlow's XLA has no such target in this process.
+    exported = tf.saved_model.load(tmp_path / "exported")
+    assert_close(exported.serve(x), y, "float32")
+
+
+def test_a_scan_that_computes_again_what_it_does_not_keep(rng):
+    _, loss, (x, guide, weights) = built("conv", rng)
+
+    def scanned(weights):
+        one = jax.checkpoint(lambda x, guide: loss(x[None], guide[None], weights))
+        return jax.lax.scan(lambda total, images: (total + one(*images), None), 0.0, (x, guide))[0]
+
+    actual, expected = jax.jit(jax.grad(scanned))(weights), jax.grad(loss, 2)(x, guide, weights)
+    jax.tree.map(partial(assert_close, dtype="float64"), actual, expected)

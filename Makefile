@@ -36,7 +36,11 @@ test-slow: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BUILD_OP) --optional
-	$(BIN)/python -m benchmarks.run
+	for backend in tensorflow jax torch; do \
+		if $(BIN)/python -c "import $$backend" 2>/dev/null; then \
+			KERAS_BACKEND=$$backend $(BIN)/python -m benchmarks.run || exit 1; \
+		fi; \
+	done
 	$(BIN)/python -m benchmarks.crf
 
 exports: $(INSTALLED)

@@ -1,12 +1,13 @@
 """Time the suite and print, write and draw the ratios to Keras's own layers.
 
 Per case, Keras's layer and every implementation of the PAC layer run in turn in this process,
-after warm-up, in graph functions without XLA; the medians count. The adapting kernel is computed
-from the guide inside the measured call. Peak memory is measured in separate processes, see
-`benchmarks/memory.py`.
+after warm-up, as `benchmarks/backends.py` says; the medians count. The adapting kernel is computed
+from the guide inside the measured call. On TensorFlow peak memory is measured too, in separate
+processes, see `benchmarks/memory.py`.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
@@ -16,11 +17,9 @@ from pathlib import Path
 import keras
 import matplotlib.figure
 import numpy as np
-import tensorflow as tf
 
 import keras_pac
-from benchmarks import timing
-from benchmarks.memory import peak_in_own_process
+from benchmarks import backends, timing
 from benchmarks.suite import SUITE
 from keras_pac.ops._implementations import library
 
@@ -42,12 +41,13 @@ def main(argv=None, suite=SUITE):
         measured = measure(case, options.implementations, options.repeats)
         report["cases"][case.name] = measured
         print_case(case.name, measured)
+    quantities = list(report["cases"][cases[0].name])
     report["geometric_mean_of_ratios"] = {
         quantity: {
             name: statistics.geometric_mean(ratios(report, quantity, name).values())
             for name in options.implementations
         }
-        for quantity in QUANTITIES
+        for quantity in quantities
     }
     print("\nGeometric mean of the ratios to Keras's layers")
     for quantity, means in report["geometric_mean_of_ratios"].items():
@@ -63,16 +63,17 @@ def parse_arguments(argv, suite):
     names = [case.name for case in suite]
     parser.add_argument("--cases", nargs="+", choices=names, default=names, metavar="CASE")
     timing.add_timing_options(parser)
-    parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks"))
+    output = Path("outputs/benchmarks", keras.backend.backend())
+    parser.add_argument("--output", type=Path, default=output)
     return parser.parse_args(argv)
 
 
 def measure(case, implementations, repeats):
     """Return {quantity: {"keras" or implementation: number}}."""
-    random = np.random.default_rng(0)
+    random, backend = np.random.default_rng(0), backends.current()
 
     def normal(shape, scale=1.0):
-        return tf.constant(scale * random.standard_normal(shape), "float32")
+        return keras.ops.convert_to_tensor(scale * random.standard_normal(shape), "float32")
 
     x, upstream_gradient = normal(case.input_shape), normal(case.output_shape)
     # The squared distance of two pixels is 1 on average: K is neither 0 nor 1 throughout.
@@ -81,7 +82,7 @@ def measure(case, implementations, repeats):
     forwards, steps = {}, {}
 
     def add(name, layer, inputs, implementation="auto"):
-        forward, step = tf.function(layer, jit_compile=False), timing.training_step(layer)
+        forward, step = backend.forward(layer), backend.training_step(layer)
         forwards[name] = timing.traced(implementation, forward, inputs)
         steps[name] = timing.traced(implementation, step, inputs, upstream_gradient)
 
@@ -89,11 +90,16 @@ def measure(case, implementations, repeats):
     pac_layer = timing.pac_layer(case)
     for name in implementations:
         add(name, pac_layer, [x, guide], implementation=name)
-    return {
+    measured = {
         "forward_ms": timing.median_ms(forwards, repeats),
         "training_step_ms": timing.median_ms(steps, repeats),
-        "peak_memory_mib": {name: peak_in_own_process(case, name) for name in forwards},
     }
+    if keras.backend.backend() == "tensorflow":  # the others have no record of allocations
+        from benchmarks.memory import peak_in_own_process
+
+        memory = {name: peak_in_own_process(case, name) for name in forwards}
+        measured["peak_memory_mib"] = memory
+    return measured
 
 
 def ratios(report, quantity, implementation):
@@ -124,8 +130,9 @@ def draw(report, implementations, path):
     figure = matplotlib.figure.Figure(figsize=(9, 9), layout="constrained")
     cases = list(report["cases"])
     width = 0.8 / len(implementations)
-    for axes, (quantity, label) in zip(figure.subplots(3), QUANTITIES.items(), strict=True):
-        means = report["geometric_mean_of_ratios"][quantity]
+    all_means = report["geometric_mean_of_ratios"]
+    for axes, (quantity, means) in zip(figure.subplots(len(all_means)), all_means.items()):
+        label = QUANTITIES[quantity]
         for i, name in enumerate(implementations):
             bars = axes.bar(
                 np.arange(len(cases)) + (i + 0.5) * width - 0.4,
@@ -145,15 +152,12 @@ def draw(report, implementations, path):
 
 def machine():
     """Return what the numbers depend on, without anything that identifies the machine."""
+    backend = keras.backend.backend()
     return {
         "cpu": timing.cpu_model(),
         "cores": os.cpu_count(),
-        "gpus": [
-            tf.config.experimental.get_device_details(gpu)["device_name"]
-            for gpu in tf.config.list_physical_devices("GPU")
-        ],
         "python": platform.python_version(),
-        "tensorflow": tf.__version__,
+        "backend": f"{backend} {importlib.metadata.version(backend)}",
         "keras": keras.__version__,
         "keras_pac": keras_pac.__version__,
     }

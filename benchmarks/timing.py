@@ -1,4 +1,4 @@
-"""How the benchmarks time: the layers of a case, graph functions that run them, and medians."""
+"""How the benchmarks time: the layers of a case, and medians."""
 
 import functools
 import platform
@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 import keras_pac
+from benchmarks import backends
 from keras_pac.ops._implementations import NAMES
 
 
@@ -38,43 +38,28 @@ def _built(cls, case, input_shape):
     return layer
 
 
-def training_step(layer):
-    """Return a graph function that runs the layer and computes all its gradients.
-
-    It takes the inputs and the gradient that the rest of a network passes back. It returns the
-    output too: the gradients of a plain convolution don't need it, and unused it would not be
-    computed.
-    """
-
-    @tf.function(jit_compile=False)
-    def run(inputs, upstream_gradient):
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            y = layer(inputs)
-        sources = [inputs, [weight.value for weight in layer.trainable_weights]]
-        return y, tape.gradient(y, sources, output_gradients=upstream_gradient)
-
-    return run
-
-
 def traced(implementation, function, *arguments):
-    """Return a call of a graph function, which is traced now and keeps the implementation."""
+    """Return a call of a function with an implementation; a graph is traced now."""
     call = functools.partial(function, *arguments)
-    with keras_pac.implementation(implementation):
-        call()
-    return call
+
+    def call_with_implementation():
+        with keras_pac.implementation(implementation):
+            return call()
+
+    call_with_implementation()
+    return call_with_implementation
 
 
 def median_ms(functions, repeats):
     """Call the functions in turn; return the median time of each in milliseconds."""
+    wait = backends.current().wait
     for function in functions.values():
-        function()
+        wait(function())
     times = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
             start = time.perf_counter()
-            function()
-            tf.test.experimental.sync_devices()
+            wait(function())
             times[name].append(1000 * (time.perf_counter() - start))
     return {name: statistics.median(values) for name, values in times.items()}
 

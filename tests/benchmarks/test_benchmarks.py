@@ -8,6 +8,7 @@ import pytest
 import keras_pac
 from benchmarks import timing
 from benchmarks.suite import SUITE, Case
+from tests.support.processes import run_python
 
 # Large enough to be seen in the memory of a process.
 SMALL = Case("small", 1, 128, 128, 16, 8, 2, kernel_size=3, strides=2, transposed=True)
@@ -69,3 +70,16 @@ def test_both_layers_of_a_case_have_the_same_weights_and_output(case):
     pac_output = pac_layer.compute_output_shape([case.input_shape, case.guide_shape])
     assert tuple(pac_output) == case.output_shape
     assert tuple(keras_layer.compute_output_shape(case.input_shape)) == case.output_shape
+
+
+def test_another_backend_is_timed(tmp_path):
+    pytest.importorskip("jax")
+    pytest.importorskip("matplotlib")
+    names = ["--cases", "transposed", "--quick", "--output", str(tmp_path)]
+    process = run_python("-m", "benchmarks.run", *names, KERAS_BACKEND="jax")
+    assert process.returncode == 0, process.stdout + process.stderr
+    report = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert report["machine"]["backend"].startswith("jax ")
+    assert set(report["cases"]["transposed"]) == {"forward_ms", "training_step_ms"}
+    for times in report["cases"]["transposed"].values():
+        assert {"keras", "taps"} <= set(times) and min(times.values()) > 0

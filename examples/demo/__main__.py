@@ -24,7 +24,7 @@ from examples.joint_upsampling.methods import interpolate, network_inputs, upsam
 from examples.joint_upsampling.metrics import rmse
 from examples.joint_upsampling.networks import load_network
 from examples.joint_upsampling.pictures import save_comparison
-from examples.training.command_line import run_program
+from examples.training.command_line import ended_with_a_message, make_repeatable, run_command
 from keras_pac.models import JointBilateralUpsample
 
 FACTOR = 4
@@ -42,7 +42,13 @@ CLOSE_UP = np.s_[80:240, 300:560]  # handlebar, lamp and the shelf behind them
 
 def main():
     args = make_parser().parse_args(TRAINING.split())
-    run_program(args)
+    with ended_with_a_message("started again, it goes on from its last checkpoint"):
+        make_repeatable()
+        train_and_measure(args)
+
+
+def train_and_measure(args):
+    run_command(args)
     network = load_network(OUTPUTS / "network.keras")
     joint_bilateral = tune_joint_bilateral(data.open_dataset(args, args.validation), args)
 

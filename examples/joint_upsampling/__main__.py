@@ -98,7 +98,12 @@ def add_evaluate_options(parser):
         "(1/range of 0 to 1); repeat to compare several",
     )
     add("--metric", choices=("rmse", "epe"), help="(epe for flow, rmse for the rest)")
-    add("--scale", type=number, default=1.0, help="factor to the unit of the report: 100 = m to cm")
+    add(
+        "--scale",
+        type=positive_number,
+        default=1.0,
+        help="factor to the unit of the report: 100 = m to cm",
+    )
     pictures = "write side-by-side pictures"
     command_line.add_report_options(parser, "write the numbers of every image", pictures)
     add_tile_option(parser)

@@ -1,6 +1,7 @@
 """What the command lines of the programs have in common."""
 
 import argparse
+import contextlib
 import importlib
 import math
 import os
@@ -134,11 +135,21 @@ def run_command(args):
 def run_program(args):
     """Run the command; errors that the user can fix end it with a message, without a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
+    with ended_with_a_message():
         if args.command == "train":
             make_repeatable()
+        run_command(args)
+
+
+@contextlib.contextmanager
+def ended_with_a_message(stopped="a training goes on from its last checkpoint with --resume"):
+    """Turn errors that the user can fix into the end of the program.
+
+    `stopped` is what a user who interrupts it should know.
+    """
+    try:
         with full_disk_explained("Make room and start again."):
-            run_command(args)
+            yield
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
     except OSError as error:
@@ -146,8 +157,7 @@ def run_program(args):
             raise
         raise SystemExit(f"error: {error.filename}: {error.strerror}") from None
     except KeyboardInterrupt:
-        message = "stopped; a training goes on from its last checkpoint with --resume"
-        raise SystemExit(message) from None
+        raise SystemExit(f"stopped; {stopped}") from None
 
 
 def make_repeatable():

@@ -75,7 +75,13 @@ def pipeline_errors():
             raise UserError(raised[1]) from error
         # In an error of `fit`, the stack of the graph stands before what happened.
         happened = error.message.partition("[[{{node")[0].strip().split("\n\n")[-1]
-        raise UserError(f"The prepared data set cannot be read: {happened}") from error
+        happened = re.sub(r"{{.*?}} *| *\[Op:.*", "", happened)
+        if "IteratorGetNext" not in error.message:
+            raise UserError(f"TensorFlow failed: {happened}") from error
+        raise UserError(
+            f"The prepared data set cannot be read: {happened}. Without its folder in --data-dir "
+            "it is prepared anew"
+        ) from error
 
 
 def kept(examples, dataset):

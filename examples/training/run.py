@@ -2,9 +2,11 @@
 
 import contextlib
 import csv
+import fcntl
 import io
 import json
 import math
+import os
 import zipfile
 from pathlib import Path
 
@@ -123,10 +125,25 @@ class Run:
 
     @contextlib.contextmanager
     def errors_explained(self):
-        """Turn what stops a training into a UserError."""
+        """Turn what stops a training into a UserError; keep other processes out of the folder."""
         room = f"What {self.folder} has is whole: make room and go on with --resume."
-        with full_disk_explained(room), pipeline_errors():
+        with full_disk_explained(room), pipeline_errors(), self._alone():
             yield
+
+    @contextlib.contextmanager
+    def _alone(self):
+        if not self.is_chief:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise UserError(f"Another process is training in {self.folder}") from None
+        finally:
+            os.close(descriptor)
 
     def finish(self, network):
         """Return the path of the trained network, which is written anew if it was lost."""
@@ -136,9 +153,10 @@ class Run:
 
     def _clean(self):
         """Remove what a killed process has written after its last checkpoint."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob(".*.partial*"):
-            path.unlink()
+        names = (f".{path.name}.*.partial" for path in (self.checkpoint, self.log))
+        for pattern in (*names, ".*.partial.keras"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
         if not self.log.exists():
             return
         text = io.StringIO(newline="")

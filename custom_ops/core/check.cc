@@ -238,9 +238,8 @@ void kpac_elements(const kpac_call* call, int64_t* inputs, int64_t* outputs) {
   const int64_t adapting_kernel = outputs_of_one * taps * values;
   const int64_t filter = full ? taps * s.input_channels * s.output_channels : taps;
   const int64_t upstream = is_sum(*call) ? y : adapting_kernel;
-  const int64_t read[] = {x,      adapting_kernel, guide,  guide,
-                          inputs_of_one,  values,  values, filter,
-                          s.output_channels, upstream};
+  const int64_t read[] = {x,      adapting_kernel,   guide,   guide, inputs_of_one, values, values,
+                          filter, s.output_channels, upstream};
   const int64_t written[] = {y,     adapting_kernel, outputs_of_one, x,      guide,
                              guide, values,          values,         filter, s.output_channels};
   std::copy(std::begin(read), std::end(read), inputs);

@@ -17,7 +17,10 @@ class SharedWork {
 
   // For `threads` of them in all: a few blocks each, so that none waits long for the last one.
   SharedWork(int64_t count, int64_t threads, Part part, void* job)
-      : count_(count), block_(std::max<int64_t>(1, count / (8 * threads))), part_(part), job_(job) {}
+      : count_(count),
+        block_(std::max<int64_t>(1, count / (8 * threads))),
+        part_(part),
+        job_(job) {}
 
   int64_t blocks() const { return (count_ + block_ - 1) / block_; }
 

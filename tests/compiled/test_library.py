@@ -146,6 +146,14 @@ def test_what_the_user_built_otherwise_is_passed_over(folder, core):
     assert library.chosen_folder() == folder
 
 
+def test_what_is_damaged_in_the_cache_is_named_where_nothing_else_is_there(folder):
+    write_libraries(library.cache_folder(), core={"bytes": 11})
+    for path in folder.iterdir():
+        path.unlink()
+    assert library.chosen_folder() == library.cache_folder()
+    assert f"{library.CORE} has" in reason()
+
+
 def test_a_cache_that_cannot_be_read_is_passed_over(folder, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "x" * 300)  # no file can have this name, not for root
     assert reason() == f"the compiled op is not built: {MENDED_BY}."

@@ -123,6 +123,36 @@ def test_a_run_goes_on_with_a_default_said_aloud_and_with_a_validation(drawn, tm
         run_program(*options, "--low-res", "last", "--resume")
 
 
+def test_two_trainings_do_not_share_a_folder(drawn, tmp_path, monkeypatch):
+    """The second one is refused while the first is at work, and leaves its files alone."""
+    options = [*OPTIONS, "--steps", 1, "--out", tmp_path]
+    refused = []
+
+    def save_network(path, network):
+        if not refused:
+            refused.append(True)
+            (tmp_path / ".log.csv.1.partial").touch()
+            with pytest.raises(UserError, match="Another process is training in"):
+                run_program(*options)
+            assert (tmp_path / ".log.csv.1.partial").exists()
+
+    monkeypatch.setattr("examples.training.run.save_network", save_network)
+    run_program(*options)
+    assert refused and steps_of(tmp_path) == [1]
+
+
+def test_files_of_others_stay(drawn, tmp_path):
+    (tmp_path / ".notes.partial").write_text("mine")
+    run_program(*OPTIONS, "--steps", 1, "--out", tmp_path)
+    assert (tmp_path / ".notes.partial").read_text() == "mine"
+
+
+def test_a_failure_of_tensorboard_is_not_the_data_sets(drawn, tmp_path):
+    (tmp_path / "tensorboard").write_text("a file")
+    with pytest.raises(UserError, match="TensorFlow failed: .*tensorboard is not a directory"):
+        run_program(*OPTIONS, "--steps", 1, "--out", tmp_path)
+
+
 COLUMNS = b"epoch,learning_rate,loss,rmse,step,val_measured\n"
 
 

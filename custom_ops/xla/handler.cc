@@ -10,7 +10,9 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "../core/keras_pac.h"
 #include "../core/shared_work.h"
@@ -64,6 +66,19 @@ ffi::DataType TypeOf(const kpac_sizes& s, bool scalar) {
   }
 }
 
+ffi::Error ToError(kpac_status status, const char* text) {
+  switch (status) {
+    case KPAC_OK: return ffi::Error::Success();
+    case KPAC_INVALID: return Invalid(text);
+    case KPAC_NO_MEMORY: return ffi::Error(ffi::ErrorCode::kResourceExhausted, text);
+    default: return ffi::Error::Internal(text);
+  }
+}
+
+ffi::Error NoMemory() {
+  return ffi::Error(ffi::ErrorCode::kResourceExhausted, "there is no memory for this");
+}
+
 // Marks which of the fields are there.
 template <typename Buffers>
 ffi::Error ReadPresence(const Buffers& buffers, int64_t there, void** pointers) {
@@ -106,64 +121,96 @@ ffi::Error ReadAddresses(Get get, const kpac_sizes& s, const int64_t* elements, 
   return ffi::Error::Success();
 }
 
+struct Arguments {
+  ffi::RemainingArgs operands;
+  ffi::RemainingRets results;
+  int32_t function;
+  ffi::Span<const int64_t> sizes;
+  int64_t inputs, outputs;
+};
+
+// Makes the call of the core that the arguments describe, and checks it.
+ffi::Error Read(const Arguments& a, kpac_call* call) {
+  const auto failed = [](const ffi::Error& error) { return error.failure(); };
+  call->function = a.function;
+  if (ffi::Error error = ReadSizes(a.sizes, &call->sizes); failed(error)) return error;
+  void** const read = const_cast<void**>(reinterpret_cast<const void**>(&call->inputs));
+  void** const written = reinterpret_cast<void**>(&call->outputs);
+  const auto operand = [&](size_t i) { return *a.operands.get<ffi::AnyBuffer>(i); };
+  const auto result = [&](size_t i) { return **a.results.get<ffi::AnyBuffer>(i); };
+  if (ffi::Error error = ReadPresence(a.operands, a.inputs, read); failed(error)) return error;
+  if (ffi::Error error = ReadPresence(a.results, a.outputs, written); failed(error)) return error;
+  if (call->sizes.batch == -1 && a.operands.size() > 0 && operand(0).dimensions().size() > 0) {
+    call->sizes.batch = operand(0).dimensions()[0];
+  }
+  char text[kErrorSize] = "";
+  if (ffi::Error error = ToError(kpac_check(call, text, kErrorSize), text); failed(error)) {
+    return error;
+  }
+  int64_t input_elements[kFields], output_elements[kFields];
+  kpac_elements(call, input_elements, output_elements);
+  if (ffi::Error error = ReadAddresses(operand, call->sizes, input_elements, kAlpha, read);
+      failed(error)) {
+    return error;
+  }
+  return ReadAddresses(result, call->sizes, output_elements, kAlphaGradient, written);
+}
+
+int64_t ThreadsOf(const ffi::ThreadPool& pool) {
+  return std::max<int64_t>(1, pool.num_threads());  // 0 where XLA has no threads
+}
+
 void RunParallel(void* context, int64_t count, SharedWork::Part part, void* job) {
   auto* pool = static_cast<ffi::ThreadPool*>(context);
-  const int64_t threads = pool->num_threads();
-  const auto work = std::make_shared<SharedWork>(count, threads, part, job);
-  const int64_t helpers = std::min(threads, work->blocks()) - 1;
+  const auto work = std::make_shared<SharedWork>(count, ThreadsOf(*pool), part, job);
+  const int64_t helpers = std::min(ThreadsOf(*pool), work->blocks()) - 1;
   for (int64_t i = 0; i < helpers; ++i) pool->Schedule([work] { work->Work(); });
   work->Work();
   work->Wait();
 }
 
-ffi::Error ToError(kpac_status status, const char* text) {
-  if (status == KPAC_OK) return ffi::Error::Success();
-  if (status == KPAC_INVALID) return Invalid(text);
-  return ffi::Error(ffi::ErrorCode::kResourceExhausted, text);
-}
-
-ffi::Error Run(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::RemainingRets results,
-               int32_t function, ffi::Span<const int64_t> sizes, int64_t inputs, int64_t outputs) {
+ffi::Error RunOnCpu(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::RemainingRets results,
+                    int32_t function, ffi::Span<const int64_t> sizes, int64_t inputs,
+                    int64_t outputs) {
   kpac_call call = {};
-  call.function = function;
-  const auto failed = [](const ffi::Error& error) { return error.failure(); };
-  if (ffi::Error error = ReadSizes(sizes, &call.sizes); failed(error)) return error;
-  void** const read = const_cast<void**>(reinterpret_cast<const void**>(&call.inputs));
-  void** const written = reinterpret_cast<void**>(&call.outputs);
-  const auto operand = [&](size_t i) { return *operands.get<ffi::AnyBuffer>(i); };
-  const auto result = [&](size_t i) { return **results.get<ffi::AnyBuffer>(i); };
-  if (ffi::Error error = ReadPresence(operands, inputs, read); failed(error)) return error;
-  if (call.sizes.batch == -1 && operands.size() > 0 && operand(0).dimensions().size() > 0) {
-    call.sizes.batch = operand(0).dimensions()[0];
-  }
-  if (ffi::Error error = ReadPresence(results, outputs, written); failed(error)) {
-    return error;
-  }
-  char text[kErrorSize] = "";
-  if (ffi::Error error = ToError(kpac_check(&call, text, kErrorSize), text); failed(error)) {
-    return error;
-  }
-  int64_t input_elements[kFields], output_elements[kFields];
-  kpac_elements(&call, input_elements, output_elements);
-  if (ffi::Error error = ReadAddresses(operand, call.sizes, input_elements, kAlpha, read);
-      failed(error)) {
-    return error;
-  }
-  if (ffi::Error error =
-          ReadAddresses(result, call.sizes, output_elements, kAlphaGradient, written);
-      failed(error)) {
-    return error;
-  }
-  const kpac_parallel_for parallel_for = {
-      &pool, static_cast<int32_t>(std::max<int64_t>(1, pool.num_threads())), RunParallel};
+  ffi::Error error = Read({operands, results, function, sizes, inputs, outputs}, &call);
+  if (error.failure()) return error;
+  const kpac_parallel_for parallel_for = {&pool, static_cast<int32_t>(ThreadsOf(pool)),
+                                          RunParallel};
   const int64_t bytes = kpac_cpu_workspace(&call, parallel_for.workers);
   // Not by ScratchAllocator, which gives nothing on a CPU.
   const std::unique_ptr<void, decltype(&std::free)> workspace(
       bytes < 0 ? nullptr : std::malloc(std::max<int64_t>(bytes, 1)), std::free);
-  if (workspace == nullptr) {
-    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "there is no memory for this");
-  }
+  if (workspace == nullptr) return NoMemory();
+  char text[kErrorSize] = "";
   return ToError(kpac_cpu_run(&call, workspace.get(), &parallel_for, text, kErrorSize), text);
+}
+
+#ifdef KERAS_PAC_CUDA
+ffi::Error RunOnCuda(void* stream, ffi::ScratchAllocator scratch, ffi::RemainingArgs operands,
+                     ffi::RemainingRets results, int32_t function, ffi::Span<const int64_t> sizes,
+                     int64_t inputs, int64_t outputs) {
+  kpac_call call = {};
+  ffi::Error error = Read({operands, results, function, sizes, inputs, outputs}, &call);
+  if (error.failure()) return error;
+  const int64_t bytes = kpac_cuda_workspace(&call);
+  const std::optional<void*> workspace = scratch.Allocate(std::max<int64_t>(bytes, 1));
+  if (!workspace.has_value()) return NoMemory();
+  char text[kErrorSize] = "";
+  return ToError(kpac_cuda_run(&call, *workspace, stream, text, kErrorSize), text);
+}
+#endif
+
+// What the handlers of all platforms take.
+template <typename Binding>
+auto WithArguments(Binding binding) {
+  return std::move(binding)
+      .RemainingArgs()
+      .RemainingRets()
+      .template Attr<int32_t>("function")
+      .template Attr<ffi::Span<const int64_t>>("sizes")
+      .template Attr<int64_t>("inputs")
+      .template Attr<int64_t>("outputs");
 }
 
 }  // namespace
@@ -173,18 +220,25 @@ ffi::Error Run(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::Remaining
 
 // The handler for the platform "Host"; JAX takes its address.
 extern "C" XLA_FFI_Error* kpac_xla_cpu(XLA_FFI_CallFrame* frame) {
-  static const auto handler = xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .RemainingArgs()
-                                  .RemainingRets()
-                                  .Attr<int32_t>("function")
-                                  .Attr<xla::ffi::Span<const int64_t>>("sizes")
-                                  .Attr<int64_t>("inputs")
-                                  .Attr<int64_t>("outputs")
-                                  .To(keras_pac::Run)
+  namespace ffi = xla::ffi;
+  static const auto handler = keras_pac::WithArguments(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>())
+                                  .To(keras_pac::RunOnCpu)
                                   .release();
   return handler->Call(frame);
 }
+
+#ifdef KERAS_PAC_CUDA
+// The same for the platform "CUDA".
+extern "C" XLA_FFI_Error* kpac_xla_cuda(XLA_FFI_CallFrame* frame) {
+  namespace ffi = xla::ffi;
+  static const auto handler =
+      keras_pac::WithArguments(
+          ffi::Ffi::Bind().Ctx<ffi::PlatformStream<void*>>().Ctx<ffi::ScratchAllocator>())
+          .To(keras_pac::RunOnCuda)
+          .release();
+  return handler->Call(frame);
+}
+#endif
 
 // Registers the handler by the interface that TensorFlow has of its own; 0 if it took it.
 extern "C" int kpac_xla_register(const XLA_FFI_Api* api, const char* name) {

@@ -130,13 +130,12 @@ def test_devices():
         SUM(meta[0], *values[1:], numbers)
 
 
-def test_auto_leaves_a_gpu_to_taps(monkeypatch):
-    """The operators are for the CPU only, whatever the library was built with."""
-    monkeypatch.setattr(library, "has_cuda", lambda: True)
+@pytest.mark.parametrize(("cuda", "chosen"), [(False, "taps"), (True, "compiled")])
+def test_auto_keeps_images_on_a_gpu(monkeypatch, cuda, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(library, "has_cuda", lambda: cuda)
     with keras_pac.implementation("auto"):
-        assert keras_pac.get_implementation() == "compiled"
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        assert keras_pac.get_implementation() == "taps"
+        assert keras_pac.get_implementation() == chosen
 
 
 def test_without_gradients():

@@ -180,11 +180,9 @@ def current():
 def _pays(name):
     """Whether "auto" may choose it, where it can run.
 
-    The op without CUDA code would take every image from the GPU to the CPU and back, and outside
-    TensorFlow it has none.
+    Without CUDA code it would take every image from the GPU to the CPU and back, or not run.
     """
-    on_gpu = keras.backend.backend() == "tensorflow" and library.has_cuda()
-    return name != "compiled" or on_gpu or not _has_gpu()
+    return name != "compiled" or library.has_cuda() or not _has_gpu()
 
 
 def avoids_xla():

@@ -196,8 +196,11 @@ def load():
         if keras.backend.backend() == "jax":
             import jax
 
-            handler = ctypes.CDLL(str(folder / XLA_ADAPTER)).kpac_xla_cpu
-            jax.ffi.register_ffi_target(XLA_TARGET, jax.ffi.pycapsule(handler), platform="cpu")
+            adapter_library = ctypes.CDLL(str(folder / XLA_ADAPTER))
+            for platform in ("cpu", "CUDA") if has_cuda() else ("cpu",):
+                handler = getattr(adapter_library, f"kpac_xla_{platform.lower()}")
+                capsule = jax.ffi.pycapsule(handler)
+                jax.ffi.register_ffi_target(XLA_TARGET, capsule, platform=platform)
         return core
     except Exception as error:  # each backend has kinds of its own
         return f"the compiled op can't be loaded ({error}): {how()} again."

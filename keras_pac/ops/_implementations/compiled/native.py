@@ -1,4 +1,4 @@
-"""Calls of the core's C interface with tensors of PyTorch in the memory of the host."""
+"""Calls of the core's C interface with tensors of PyTorch, on the CPU or on a GPU."""
 
 import ctypes
 import functools
@@ -53,7 +53,7 @@ class _Plan(NamedTuple):
     problem: Problem
     call: _Call  # its addresses only tell what is there
     workspace: int  # bytes
-    parallel_for: _ParallelFor
+    parallel_for: _ParallelFor | None  # on the CPU
 
 
 def run(is_sum, numbers, tensors, wanted=()):
@@ -69,18 +69,27 @@ def run(is_sum, numbers, tensors, wanted=()):
     """
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     kinds = tuple((name, _Kind(tensor.shape, tensor.dtype)) for name, tensor in tensors.items())
-    plan = _plan(is_sum, tuple(numbers), kinds, tuple(wanted), torch.get_num_threads())
+    device = device_of(tensors)
+    threads = torch.get_num_threads() if device.type == "cpu" else 0
+    plan = _plan(is_sum, tuple(numbers), kinds, tuple(wanted), threads)
     results = new_results(plan.problem, tensors, wanted)
     call = _Call.from_buffer_copy(plan.call)
     _set_addresses(call.inputs, {name: tensor.data_ptr() for name, tensor in tensors.items()})
     _set_addresses(call.outputs, {name: tensor.data_ptr() for name, tensor in results.items()})
-    workspace = torch.empty(plan.workspace, dtype=torch.uint8, device="cpu")
-    _run_core("kpac_cpu_run", call, ctypes.c_void_p(workspace.data_ptr()), plan.parallel_for)
+    workspace = torch.empty(plan.workspace, dtype=torch.uint8, device=device)
+    address = ctypes.c_void_p(workspace.data_ptr())
+    if plan.parallel_for is not None:
+        _run_core("kpac_cpu_run", call, address, plan.parallel_for)
+        return results
+    with torch.cuda.device(device):
+        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+        _run_core("kpac_cuda_run", call, address, stream)
     return results
 
 
 @functools.lru_cache(maxsize=_PLANS)
 def _plan(is_sum, numbers, kinds, wanted, threads):
+    """The plan for so many threads of the CPU; for a GPU if there are none."""
     problem, kinds = Problem.of_numbers(is_sum, numbers), dict(kinds)
     check(problem, kinds, wanted)
     sizes, gradient = problem.sizes(kinds), "upstream" in kinds
@@ -88,11 +97,25 @@ def _plan(is_sum, numbers, kinds, wanted, threads):
     _set_addresses(call.inputs, dict.fromkeys(kinds, 0))
     _set_addresses(call.outputs, dict.fromkeys(wanted if gradient else problem.outputs(kinds), 0))
     _run_core("kpac_check", call)
-    parallel_for = _core().kpac_cpu_threads(threads)
-    workspace = _core().kpac_cpu_workspace(ctypes.byref(call), threads)
+    if threads:
+        parallel_for = _core().kpac_cpu_threads(threads)
+        workspace = _core().kpac_cpu_workspace(ctypes.byref(call), threads)
+    elif library.has_cuda():
+        parallel_for, workspace = None, _core().kpac_cuda_workspace(ctypes.byref(call))
+    else:
+        raise ValueError("The core was built without CUDA. The tensors are on a GPU")
     if workspace < 0:
         raise MemoryError("there is no memory to plan this with")
     return _Plan(problem, call, max(workspace, 1), parallel_for)
+
+
+def device_of(tensors):
+    """The device of all tensors; a ValueError if there are several."""
+    devices = {tensor.device for tensor in tensors.values()}
+    if len(devices) > 1:
+        names = sorted(map(str, devices))
+        raise ValueError(f"All tensors must be on one device. Received: {names}")
+    return devices.pop()
 
 
 def new_results(problem, tensors, wanted):
@@ -149,4 +172,6 @@ def _core():
         raise RuntimeError(core)
     core.kpac_cpu_threads.restype = _ParallelFor
     core.kpac_cpu_workspace.restype = ctypes.c_int64
+    if library.has_cuda():
+        core.kpac_cuda_workspace.restype = ctypes.c_int64
     return core

@@ -48,7 +48,7 @@ class _Operator:
             self._compute_output,
             schema=f"({tensors}, SymInt[] problem) -> {outputs}",
             mutates_args=(),
-            device_types="cpu",
+            device_types=("cpu", "cuda"),
         )
         self._output.register_fake(self._fake_output)
         self._output.register_autograd(self._backward, setup_context=self._save)
@@ -57,7 +57,7 @@ class _Operator:
             self._compute_gradients,
             schema=f"({tensors}, Tensor upstream, SymInt[] problem, bool[] wanted) -> Tensor[]",
             mutates_args=(),
-            device_types="cpu",
+            device_types=("cpu", "cuda"),
         )
         self._gradients.register_fake(self._fake_gradients)
         self._gradients.register_autograd(
@@ -87,9 +87,7 @@ class _Operator:
 
     def _fake(self, tensors, numbers, wanted=()):
         """What `native.run` would return, without contents, on any one device."""
-        devices = {str(tensor.device) for tensor in tensors.values()}
-        if len(devices) > 1:
-            raise ValueError(f"All tensors must be on one device. Received: {sorted(devices)}")
+        native.device_of(tensors)
         problem = Problem.of_numbers(self._is_sum, numbers)
         native.check(problem, tensors, wanted)
         return native.new_results(problem, tensors, wanted)

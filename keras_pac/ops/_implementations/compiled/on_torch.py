@@ -12,10 +12,13 @@ import torch
 from keras_pac.ops._implementations.compiled import native, portable_twin
 from keras_pac.ops._implementations.compiled.problem import Problem, there
 
+# PyTorch has it from 2.7 on.
+_is_exporting = getattr(torch.compiler, "is_exporting", torch.jit.is_tracing)
+
 
 def operations_here():
     """This module; None in an export, since another process has no keras_pac."""
-    exporting = torch.compiler.is_exporting() or torch.jit.is_tracing()
+    exporting = _is_exporting() or torch.jit.is_tracing()
     return None if exporting else sys.modules[__name__]
 
 

@@ -14,6 +14,7 @@ from keras_pac.ops import (
     pac_conv2d_transpose,
     position_color_features,
 )
+from keras_pac.ops._implementations.kernel_form import in_float32
 
 
 @keras.saving.register_keras_serializable("keras_pac")
@@ -89,8 +90,7 @@ class JointBilateralUpsample(JointUpsampler):
             "output_padding": beyond % 2,
             "data_format": "channels_last",
         }
-        # float16 is too coarse for the positions.
-        guide = ops.cast(guide, keras.backend.result_type(guide.dtype, "float32"))
+        guide = in_float32(guide)  # float16 is too coarse for the positions
         features = position_color_features(guide, 1 / self.scale_space, 1 / self.scale_color)
         adapting = adapting_kernel(
             features, self.kernel_size, transposed=True, normalize=True, **geometry

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 import keras_pac
-from keras_pac.models import swap_conv2d, with_pac_crf
+from keras_pac.models import JointBilateralUpsample, swap_conv2d, with_pac_crf
 from tests.support.cases import load_golden
 from tests.support.crf_cases import GOLDEN_CRFS, golden_crf
 from tests.support.runners import golden_layer, run_ops
@@ -144,6 +144,27 @@ def check_fit():
     print("fit", losses[0], losses[-1])
 
 
+def check_float64():
+    """A filter in float64 keeps it, though Keras's own types would narrow it on this backend."""
+    model = JointBilateralUpsample(2, 5, 0.5, 4.0, dtype="float64")
+    rng = np.random.default_rng(0)
+    low, guide = (rng.random((1, size, size, n)) for size, n in ((3, 1), (6, 3)))
+    y = keras.ops.convert_to_numpy(model([low, guide]))
+    expected = np.zeros((6, 6))
+    for here in np.ndindex(6, 6):
+        weights = np.zeros((6, 6))
+        for there in np.ndindex(6, 6):
+            apart = np.subtract(there, here)
+            if np.abs(apart).max() > 2 or any(place % 2 for place in there):
+                continue
+            colors = guide[0][there] - guide[0][here]
+            square = (0.5 * apart) @ (0.5 * apart) + (4.0 * colors) @ (4.0 * colors)
+            weights[there] = np.exp(-square / 2)
+        expected[here] = (weights[::2, ::2] * low[0, :, :, 0]).sum() / weights.sum()
+    assert_close(y[0, :, :, 0], expected, "float64", "joint bilateral")
+    print("float64")
+
+
 def check_unavailable():
     """`patches` needs TensorFlow and says so."""
     assert "TensorFlow" in keras_pac.not_supported_reasons("patches")[0]
@@ -170,6 +191,7 @@ def main():
     for path in GOLDEN_CRFS:
         if path.stem in CRF:
             check_crf(path)
+    check_float64()
     check_unavailable()
     # Up to here: `fit` of Keras imports TensorFlow by itself.
     assert "tensorflow" not in sys.modules, "TensorFlow was imported"

@@ -193,6 +193,7 @@ def load():
 
             return tf.load_op_library(str(folder / adapter()))
         core = ctypes.CDLL(str(folder / CORE))
+        core.kpac_cpu_threads  # noqa: B018 - an AttributeError for a core from before this interface
         if keras.backend.backend() == "jax":
             import jax
 

@@ -47,7 +47,6 @@ def _load_core_build():
 
 
 core = _load_core_build()
-FFI = "xla/ffi/api"  # the folder of the headers of XLA's interface
 
 
 class BuildError(Exception):
@@ -76,7 +75,7 @@ def tensorflow_adapter(version, flags):
 
 def xla_adapter(include):
     """For JAX and TensorFlow's XLA; `include` has the headers of XLA's interface to other code."""
-    about = {"ffi": ".".join(map(str, _ffi_version(include)))}
+    about = {"ffi": ".".join(map(str, library.ffi_version(include)))}
     return Adapter(library.XLA_ADAPTER, "xla", about, lambda: ([f"-I{include}"], []))
 
 
@@ -86,7 +85,7 @@ def installed_adapters():
     if importlib.util.find_spec("tensorflow"):
         adapters.append(installed_tensorflow())
     # What was built for a version of the interface runs with that and newer ones.
-    include = min(_ffi_includes(), key=_ffi_version, default=None)
+    include = min(_ffi_includes(), key=library.ffi_version, default=None)
     return [*adapters, xla_adapter(include)] if include else adapters
 
 
@@ -95,13 +94,8 @@ def _ffi_includes():
     for package in ("jaxlib", "tensorflow"):
         if spec := importlib.util.find_spec(package):
             include = pathlib.Path(spec.origin).parent / "include"
-            if (include / FFI / "ffi.h").exists():
+            if (include / library.FFI / "ffi.h").exists():
                 yield include
-
-
-def _ffi_version(include):
-    found = re.findall(r"#define XLA_FFI_API_M\w+ (\d+)", (include / FFI / "c_api.h").read_text())
-    return tuple(map(int, found))
 
 
 def installed_tensorflow():

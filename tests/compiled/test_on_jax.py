@@ -84,3 +84,14 @@ def test_an_adapter_for_another_core_is_refused(tmp_path):
     path = (tmp_path / library.CORE).with_suffix(".json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "state": "another"}))
     assert f"{library.XLA_ADAPTER} was built for another {library.CORE}" in reason(tmp_path)
+
+
+@needs_jax
+def test_an_adapter_for_a_newer_interface_is_refused(tmp_path):
+    """JAX itself would find out later, and then not start at all."""
+    for name in (library.CORE, library.XLA_ADAPTER):
+        shutil.copy(FOLDER / name, tmp_path)
+        shutil.copy((FOLDER / name).with_suffix(".json"), tmp_path)
+    path = (tmp_path / library.XLA_ADAPTER).with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ffi": "0.99"}))
+    assert "was built for version 0.99 of XLA's interface" in reason(tmp_path)

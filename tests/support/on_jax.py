@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import keras
-from jax.extend.core import jaxprs_in_params
 
 from keras_pac.ops._implementations.compiled.problem import OUTPUTS
 from tests.support.layer_cases import inputs_of, layer_of, shaken
@@ -18,8 +17,10 @@ def calls_of_the_core(function, *arguments):
             if equation.primitive.name == "ffi_call":
                 written = dict(equation.params["attributes"])["outputs"]
                 found.append({name for k, name in enumerate(OUTPUTS) if written >> k & 1})
-            for inner in jaxprs_in_params(equation.params):
-                visit(inner)
+            for parameter in jax.tree.leaves(equation.params):
+                inner = getattr(parameter, "jaxpr", parameter)
+                if hasattr(inner, "eqns"):
+                    visit(inner)
 
     visit(jax.make_jaxpr(function)(*arguments).jaxpr)
     return found

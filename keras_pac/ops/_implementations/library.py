@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import warnings
 
@@ -28,6 +29,7 @@ SOURCES = next(
 CORE = "libkeras_pac_core.so"
 XLA_ADAPTER = "keras_pac_xla.so"
 XLA_TARGET = "keras_pac"
+FFI = "xla/ffi/api"  # the folder of the headers of XLA's interface
 
 
 def tensorflow_adapter(version):
@@ -168,6 +170,12 @@ def built_with():
     return core and {**core, **own, "folder": str(folder)}
 
 
+def ffi_version(include):
+    """The version of XLA's foreign function interface whose headers are in a folder."""
+    text = (include / FFI / "c_api.h").read_text()
+    return tuple(map(int, re.findall(r"#define XLA_FFI_API_M\w+ (\d+)", text)))
+
+
 def built_for():
     """The backends whose libraries are there, each as one word or two."""
     folder = chosen_folder()
@@ -196,7 +204,17 @@ def load():
         core.kpac_cpu_threads  # noqa: B018 - an AttributeError for a core from before this interface
         if keras.backend.backend() == "jax":
             import jax
+            import jaxlib
 
+            # JAX would find out later, and then not start at all.
+            built = read_info(folder / XLA_ADAPTER).get("ffi")
+            here = ffi_version(pathlib.Path(jaxlib.__file__).parent / "include")
+            if tuple(map(int, built.split("."))) > here:
+                there = ".".join(map(str, here))
+                return (
+                    f"{XLA_ADAPTER} was built for version {built} of XLA's interface, and this JAX "
+                    f"has {there}: {how()} again."
+                )
             adapter_library = ctypes.CDLL(str(folder / XLA_ADAPTER))
             for platform in ("cpu", "CUDA") if has_cuda() else ("cpu",):
                 handler = getattr(adapter_library, f"kpac_xla_{platform.lower()}")

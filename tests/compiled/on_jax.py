@@ -132,12 +132,16 @@ def test_two_runs_give_the_same_bits(name, rng):
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
-def test_without_float64():
+@pytest.fixture
+def only_float32():
+    jax.config.update("jax_enable_x64", False)
+    yield
+    jax.config.update("jax_enable_x64", True)
+
+
+def test_without_float64(only_float32):
     case = load_golden("conv_inv_asym_norm_avg5")
-    with jax.enable_x64(False):
-        y, gradients = with_gradients(
-            lambda arrays: run_ops(case, arrays)[:1], case, dict(case.arrays)
-        )
+    y, gradients = with_gradients(lambda arrays: run_ops(case, arrays)[:1], case, dict(case.arrays))
     assert y[0].dtype == "float32"
     assert_close(y[0], case.y, "float32")
     for name, expected in case.gradients.items():

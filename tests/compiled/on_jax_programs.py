@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+from jax import export
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
@@ -119,7 +120,7 @@ def test_a_model_is_saved_and_exported(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), y)
-    program = jax.export.export(jax.jit(lambda x: model(x)))(x)
+    program = export.export(jax.jit(lambda x: model(x)))(x)
     assert "custom_call" not in program.mlir_module()
     assert_close(program.call(x), y, "float32")
     tf = pytest.importorskip("tensorflow")

@@ -138,10 +138,11 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"Another process is training in {self.folder}") from None
             yield
-        except BlockingIOError:
-            raise UserError(f"Another process is training in {self.folder}") from None
         finally:
             os.close(descriptor)
 

@@ -10,8 +10,7 @@ from keras_pac.ops._implementations.compiled.higher_derivatives import (
     adapting_kernel_derivatives,
     windowed_sum_derivatives,
 )
-
-_SCALARS = "alpha", "exponent"
+from keras_pac.ops._implementations.compiled.problem import SCALARS
 
 
 def operations_here():
@@ -28,7 +27,7 @@ def operations_here():
 def adapting_kernel(tensors, window, options):
     """K, and the output mask or None."""
     adapting, output_mask = library.load().keras_pac_adapting_kernel(
-        **_inputs(tensors, ("guide", "center", "valid_mask", *_SCALARS), tensors["guide"].dtype),
+        **_inputs(tensors, ("guide", "center", "valid_mask", *SCALARS), tensors["guide"].dtype),
         **options._asdict(),
         **_geometry(window),
         input_size=_sizes(window.input_size),
@@ -39,7 +38,7 @@ def adapting_kernel(tensors, window, options):
 
 def windowed_sum(tensors, window, options):
     """y."""
-    names = "x", "adapting_kernel", "guide", "center", *_SCALARS, "filter", "bias"
+    names = "x", "adapting_kernel", "guide", "center", *SCALARS, "filter", "bias"
     return library.load().keras_pac_windowed_sum(
         **_inputs(tensors, names, tensors["x"].dtype),
         kernel_type=options.kernel_type,
@@ -54,7 +53,7 @@ def _inputs(tensors, names, dtype):
     wide = tf.float64 if dtype == tf.float64 else tf.float32
     given = {name: tensors.get(name) for name in names}
     return {
-        name: tf.constant([], wide if name in _SCALARS else dtype) if value is None else value
+        name: tf.constant([], wide if name in SCALARS else dtype) if value is None else value
         for name, value in given.items()
     }
 

@@ -76,22 +76,23 @@ def test_a_core_without_the_adapter_for_jax_is_told(tmp_path):
     assert "there, but not for jax" in reason(tmp_path)
 
 
+def copy_with_changes(folder, name, changes):
+    """Copy the libraries; the file beside the one of that name says something else."""
+    for library_name in (library.CORE, library.XLA_ADAPTER):
+        shutil.copy(FOLDER / library_name, folder)
+        shutil.copy((FOLDER / library_name).with_suffix(".json"), folder)
+    path = (folder / name).with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
 @needs_jax
 def test_an_adapter_for_another_core_is_refused(tmp_path):
-    for name in (library.CORE, library.XLA_ADAPTER):
-        shutil.copy(FOLDER / name, tmp_path)
-        shutil.copy((FOLDER / name).with_suffix(".json"), tmp_path)
-    path = (tmp_path / library.CORE).with_suffix(".json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "state": "another"}))
+    copy_with_changes(tmp_path, library.CORE, {"state": "another"})
     assert f"{library.XLA_ADAPTER} was built for another {library.CORE}" in reason(tmp_path)
 
 
 @needs_jax
 def test_an_adapter_for_a_newer_interface_is_refused(tmp_path):
     """JAX itself would find out later, and then not start at all."""
-    for name in (library.CORE, library.XLA_ADAPTER):
-        shutil.copy(FOLDER / name, tmp_path)
-        shutil.copy((FOLDER / name).with_suffix(".json"), tmp_path)
-    path = (tmp_path / library.XLA_ADAPTER).with_suffix(".json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "ffi": "0.99"}))
+    copy_with_changes(tmp_path, library.XLA_ADAPTER, {"ffi": "0.99"})
     assert "was built for version 0.99 of XLA's interface" in reason(tmp_path)

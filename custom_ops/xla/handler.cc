@@ -6,13 +6,18 @@
 //   sizes      the numbers of kpac_sizes, in their order; -1 for the batch of the first operand
 //   inputs     which inputs are operands: bit k for the field k
 //   outputs    which outputs are results, likewise
+//
+// All buffers may have the same number of axes before their own, as `jax.vmap` puts them there. The
+// call is made for each place along these axes; buffers of length 1 on an axis stay the same there.
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <functional>
 #include <memory>
-#include <optional>
+#include <numeric>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "../core/keras_pac.h"
 #include "../core/shared_work.h"
@@ -25,6 +30,7 @@ namespace ffi = xla::ffi;
 
 constexpr size_t kErrorSize = 512;
 constexpr int kFields = 10;  // of kpac_inputs, and of kpac_outputs
+constexpr size_t kRank = 4;  // of the first operand: x, or the guide
 // The fields of alpha; those of exponent follow.
 constexpr int kAlpha = 5, kAlphaGradient = 6;
 static_assert(sizeof(kpac_inputs) == kFields * sizeof(void*));
@@ -75,10 +81,6 @@ ffi::Error ToError(kpac_status status, const char* text) {
   }
 }
 
-ffi::Error NoMemory() {
-  return ffi::Error(ffi::ErrorCode::kResourceExhausted, "there is no memory for this");
-}
-
 // Marks which of the fields are there.
 template <typename Buffers>
 ffi::Error ReadPresence(const Buffers& buffers, int64_t there, void** pointers) {
@@ -99,24 +101,55 @@ ffi::Error ReadPresence(const Buffers& buffers, int64_t there, void** pointers) 
   return ffi::Error::Success();
 }
 
+// The axes before those of the tensors, and one place along them.
+struct Repeats {
+  std::vector<int64_t> lengths;
+  int64_t place = 0;
+
+  int64_t Count() const { return Product(lengths.data()); }
+
+  // Where the buffer that belongs to this place starts, counted in buffers; -1 if axes don't fit.
+  int64_t IndexIn(ffi::Span<const int64_t> dimensions) const {
+    int64_t index = 0, stride = 1, rest = place;
+    for (size_t axis = lengths.size(); axis-- > 0;) {
+      const int64_t length = dimensions[axis];
+      if (length != 1 && length != lengths[axis]) return -1;
+      if (length != 1) index += rest % length * stride;
+      rest /= lengths[axis];
+      stride *= length;
+    }
+    return index;
+  }
+
+  int64_t Product(const int64_t* numbers) const {
+    return std::accumulate(numbers, numbers + lengths.size(), int64_t{1}, std::multiplies<>());
+  }
+};
+
 // Puts the addresses of the buffers into their fields, after kpac_check.
 template <typename Get>
 ffi::Error ReadAddresses(Get get, const kpac_sizes& s, const int64_t* elements, int first_scalar,
-                         void** pointers) {
+                         const Repeats& repeats, void** pointers) {
   size_t index = 0;
   for (int field = 0; field < kFields; ++field) {
     if (pointers[field] == nullptr) continue;
     const ffi::AnyBuffer buffer = get(index++);
     const bool scalar = field == first_scalar || field == first_scalar + 1;
+    const std::string name = "buffer " + std::to_string(index - 1);
     if (buffer.element_type() != TypeOf(s, scalar)) {
-      return Invalid("buffer " + std::to_string(index - 1) + " has another type than `sizes` says");
+      return Invalid(name + " has another type than `sizes` says");
     }
-    if (static_cast<int64_t>(buffer.element_count()) != elements[field]) {
-      return Invalid("buffer " + std::to_string(index - 1) + " must have " +
-                     std::to_string(elements[field]) +
+    const bool has_axes = buffer.dimensions().size() >= repeats.lengths.size();
+    const int64_t place = has_axes ? repeats.IndexIn(buffer.dimensions()) : -1;
+    if (place < 0) return Invalid(name + " has not the axes before its own that the others have");
+    const int64_t expected = elements[field] * repeats.Product(buffer.dimensions().begin());
+    if (static_cast<int64_t>(buffer.element_count()) != expected) {
+      return Invalid(name + " must have " + std::to_string(expected) +
                      " elements. Received: " + std::to_string(buffer.element_count()));
     }
-    if (elements[field] > 0) pointers[field] = buffer.untyped_data();
+    if (expected == 0) continue;
+    const size_t bytes = place * elements[field] * ffi::ByteWidth(buffer.element_type());
+    pointers[field] = static_cast<char*>(buffer.untyped_data()) + bytes;
   }
   return ffi::Error::Success();
 }
@@ -129,8 +162,8 @@ struct Arguments {
   int64_t inputs, outputs;
 };
 
-// Makes the call of the core that the arguments describe, and checks it.
-ffi::Error Read(const Arguments& a, kpac_call* call) {
+// Makes the call of the core that the arguments describe for a place, and checks it.
+ffi::Error Read(const Arguments& a, Repeats* repeats, kpac_call* call) {
   const auto failed = [](const ffi::Error& error) { return error.failure(); };
   call->function = a.function;
   if (ffi::Error error = ReadSizes(a.sizes, &call->sizes); failed(error)) return error;
@@ -140,20 +173,48 @@ ffi::Error Read(const Arguments& a, kpac_call* call) {
   const auto result = [&](size_t i) { return **a.results.get<ffi::AnyBuffer>(i); };
   if (ffi::Error error = ReadPresence(a.operands, a.inputs, read); failed(error)) return error;
   if (ffi::Error error = ReadPresence(a.results, a.outputs, written); failed(error)) return error;
-  if (call->sizes.batch == -1 && a.operands.size() > 0 && operand(0).dimensions().size() > 0) {
-    call->sizes.batch = operand(0).dimensions()[0];
+  const size_t rank = a.operands.size() > 0 ? operand(0).dimensions().size() : 0;
+  const size_t before = rank > kRank ? rank - kRank : 0;
+  if (call->sizes.batch == -1 && rank > before) {
+    call->sizes.batch = operand(0).dimensions()[before];
   }
   char text[kErrorSize] = "";
   if (ffi::Error error = ToError(kpac_check(call, text, kErrorSize), text); failed(error)) {
     return error;
   }
+  if (result(0).dimensions().size() < before) return Invalid("result 0 has too few axes");
+  const int64_t* const lengths = result(0).dimensions().begin();
+  repeats->lengths.assign(lengths, lengths + before);
   int64_t input_elements[kFields], output_elements[kFields];
   kpac_elements(call, input_elements, output_elements);
-  if (ffi::Error error = ReadAddresses(operand, call->sizes, input_elements, kAlpha, read);
+  if (ffi::Error error =
+          ReadAddresses(operand, call->sizes, input_elements, kAlpha, *repeats, read);
       failed(error)) {
     return error;
   }
-  return ReadAddresses(result, call->sizes, output_elements, kAlphaGradient, written);
+  return ReadAddresses(result, call->sizes, output_elements, kAlphaGradient, *repeats, written);
+}
+
+// Runs the call for every place. `allocate` gives memory for the workspace, or NULL.
+template <typename Allocate, typename Run>
+ffi::Error RunEach(const Arguments& arguments, Allocate allocate, Run run) {
+  kpac_call call = {};
+  Repeats repeats;
+  ffi::Error error = Read(arguments, &repeats, &call);
+  if (error.failure()) return error;
+  void* const workspace = allocate(call);
+  if (workspace == nullptr) {
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "there is no memory for this");
+  }
+  for (; repeats.place < repeats.Count(); ++repeats.place) {
+    call = {};
+    error = Read(arguments, &repeats, &call);
+    if (error.failure()) return error;
+    char text[kErrorSize] = "";
+    error = ToError(run(call, workspace, text), text);
+    if (error.failure()) return error;
+  }
+  return ffi::Error::Success();
 }
 
 int64_t ThreadsOf(const ffi::ThreadPool& pool) {
@@ -172,32 +233,35 @@ void RunParallel(void* context, int64_t count, SharedWork::Part part, void* job)
 ffi::Error RunOnCpu(ffi::ThreadPool pool, ffi::RemainingArgs operands, ffi::RemainingRets results,
                     int32_t function, ffi::Span<const int64_t> sizes, int64_t inputs,
                     int64_t outputs) {
-  kpac_call call = {};
-  ffi::Error error = Read({operands, results, function, sizes, inputs, outputs}, &call);
-  if (error.failure()) return error;
   const kpac_parallel_for parallel_for = {&pool, static_cast<int32_t>(ThreadsOf(pool)),
                                           RunParallel};
-  const int64_t bytes = kpac_cpu_workspace(&call, parallel_for.workers);
-  // Not by ScratchAllocator, which gives nothing on a CPU.
-  const std::unique_ptr<void, decltype(&std::free)> workspace(
-      bytes < 0 ? nullptr : std::malloc(std::max<int64_t>(bytes, 1)), std::free);
-  if (workspace == nullptr) return NoMemory();
-  char text[kErrorSize] = "";
-  return ToError(kpac_cpu_run(&call, workspace.get(), &parallel_for, text, kErrorSize), text);
+  // Not of a ScratchAllocator, which gives nothing on a CPU.
+  std::unique_ptr<void, decltype(&std::free)> memory(nullptr, std::free);
+  return RunEach(
+      {operands, results, function, sizes, inputs, outputs},
+      [&](const kpac_call& call) {
+        const int64_t bytes = kpac_cpu_workspace(&call, parallel_for.workers);
+        memory.reset(bytes < 0 ? nullptr : std::malloc(std::max<int64_t>(bytes, 1)));
+        return memory.get();
+      },
+      [&](const kpac_call& call, void* workspace, char* text) {
+        return kpac_cpu_run(&call, workspace, &parallel_for, text, kErrorSize);
+      });
 }
 
 #ifdef KERAS_PAC_CUDA
 ffi::Error RunOnCuda(void* stream, ffi::ScratchAllocator scratch, ffi::RemainingArgs operands,
                      ffi::RemainingRets results, int32_t function, ffi::Span<const int64_t> sizes,
                      int64_t inputs, int64_t outputs) {
-  kpac_call call = {};
-  ffi::Error error = Read({operands, results, function, sizes, inputs, outputs}, &call);
-  if (error.failure()) return error;
-  const int64_t bytes = kpac_cuda_workspace(&call);
-  const std::optional<void*> workspace = scratch.Allocate(std::max<int64_t>(bytes, 1));
-  if (!workspace.has_value()) return NoMemory();
-  char text[kErrorSize] = "";
-  return ToError(kpac_cuda_run(&call, *workspace, stream, text, kErrorSize), text);
+  return RunEach(
+      {operands, results, function, sizes, inputs, outputs},
+      [&](const kpac_call& call) {
+        const int64_t bytes = std::max<int64_t>(kpac_cuda_workspace(&call), 1);
+        return scratch.Allocate(bytes).value_or(nullptr);
+      },
+      [&](const kpac_call& call, void* workspace, char* text) {
+        return kpac_cuda_run(&call, workspace, stream, text, kErrorSize);
+      });
 }
 #endif
 

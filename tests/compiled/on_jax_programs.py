@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from jax import export
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import keras_pac
@@ -24,11 +24,12 @@ VMAPS = {
     "weights": (None, None, 0),
     "all": (1, 0, 0),
 }
+MESH = Mesh(np.array(jax.devices()), "batch")
 
 
 @pytest.mark.parametrize("axes", VMAPS)
 @pytest.mark.parametrize("name", ["transposed", "pool options"])
-def test_vmap_is_a_loop(name, axes, rng):
+def test_vmap_is_a_call_for_each(name, axes, rng):
     _, loss, arguments = built(name, rng, size=(3, 4))
     new, count = VMAPS[axes], 3
 
@@ -60,19 +61,62 @@ def test_vmap_over_images_without_a_batch(rng):
     assert_close(jax.vmap(one)(x, guide).sum(), loss(x, guide, weights), "float64")
 
 
+def test_vmap_of_vmap(rng):
+    layer, loss, (x, guide, weights) = built("conv options", rng)
+    others = [jnp.asarray(rng.normal(size=(count, *a.shape))) for count, a in ((2, x), (3, guide))]
+    gradients = jax.grad(loss, (0, 1, 2))
+    along_guides = jax.vmap(gradients, (None, 0, None))
+    actual = jax.jit(jax.vmap(along_guides, (0, None, None)))(*others, weights)
+    for i, x in enumerate(others[0]):
+        for k, guide in enumerate(others[1]):
+            one = jax.tree.map(lambda array, place=(i, k): array[place], actual)
+            jax.tree.map(partial(assert_close, dtype="float64"), one, gradients(x, guide, weights))
+
+
+@pytest.mark.parametrize("wanted", [(0, 1, 2), (2,)], ids=["all", "weights"])
+@pytest.mark.parametrize("name", ["conv options", "transposed", "pool options"])
+def test_devices_share_the_batch(name, wanted, rng):
+    _, loss, arguments = built(name, rng, batch=2 * MESH.size)
+    function = jax.jit(jax.value_and_grad(loss, wanted))
+    specs = P("batch"), P("batch"), P()
+    shared = [
+        jax.device_put(argument, NamedSharding(MESH, spec))
+        for argument, spec in zip(arguments, specs)
+    ]
+    actual, expected = function(*shared), function(*arguments)
+    jax.tree.map(partial(assert_close, dtype="float64"), actual, expected)
+    program = function.lower(*shared).compile().as_text()
+    assert "all-reduce" in program and "all-gather" not in program
+    for gradient, k in zip(actual[1], wanted):
+        expected = NamedSharding(MESH, specs[k])
+        for array in jax.tree.leaves(gradient):
+            assert array.sharding.is_equivalent_to(expected, array.ndim)
+
+
+def test_a_batch_that_the_devices_do_not_divide(rng):
+    _, loss, arguments = built("conv", rng, batch=2 * MESH.size)
+    shared = [
+        jax.device_put(argument, NamedSharding(MESH, spec))
+        for argument, spec in zip(arguments, (P("batch"), P("batch"), P()))
+    ]
+    less = jax.grad(lambda x, guide, weights: loss(x[1:], guide[1:], weights), (0, 1, 2))
+    actual, expected = jax.jit(less)(*shared), less(*arguments)
+    jax.tree.map(partial(assert_close, dtype="float64"), actual, expected)
+
+
 @pytest.mark.skipif(not hasattr(jax.lax, "pcast"), reason="this JAX has another shard_map")
 @pytest.mark.parametrize("checked", [True, False])
 @pytest.mark.parametrize("name", ["conv options", "transposed", "pool options"])
 def test_shard_map_over_the_batch(name, checked, rng):
     layer, loss, (x, guide, weights) = built(name, rng)
-    batch, mesh = P("batch"), Mesh(np.array(jax.devices()), "batch")
+    batch = P("batch")
 
     def share(x, guide, weights):
         *images, weights = jax.grad(loss, (0, 1, 2))(x, guide, weights)
         # Where JAX checks what differs between devices, it sums the gradients itself.
         return *images, weights if checked else jax.lax.psum(weights, "batch")
 
-    specs = {"mesh": mesh, "in_specs": (batch, batch, P()), "check_vma": checked}
+    specs = {"mesh": MESH, "in_specs": (batch, batch, P()), "check_vma": checked}
     forward = jax.shard_map(lambda x, guide, weights: layer([x, guide]), **specs, out_specs=batch)
     assert_close(jax.jit(forward)(x, guide, weights), layer([x, guide]), "float64")
     gradients = jax.jit(jax.shard_map(share, **specs, out_specs=(batch, batch, P())))

@@ -71,6 +71,12 @@ WRONG = {
     "small x": {"operands": {**FULL, "x": (2, 5, 4, 2)}},
     "scalar x": {"operands": {**FULL, "x": ()}, **size(n0=-1)},
     "empty filter": {"operands": {**FULL, "filter": (0,)}},
+    "an axis before x": {"operands": {**FULL, "x": (7, 2, 5, 4, 3)}},
+    "an axis of length 1 before x": {"operands": {**FULL, "x": (1, 2, 5, 4, 3)}},
+    "an axis before all but the bias": {
+        "operands": {n: s if n == "bias" else (2, *s) for n, s in FULL.items()}
+    },
+    "ten axes before x": {"operands": {**FULL, "x": (*[1] * 10, 2, 5, 4, 3)}},
     "x of float64": {"types": "float64"},
     "x of int32": {"types": "int32"},
     "small result": {"results": {"y": (2, 5, 4, 5)}},

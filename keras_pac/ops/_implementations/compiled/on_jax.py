@@ -5,20 +5,11 @@ import functools
 import sys
 
 import jax
-import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from keras_pac.ops._implementations import library
 from keras_pac.ops._implementations.call_stack import on_the_call_stack
-from keras_pac.ops._implementations.compiled import portable_twin
-from keras_pac.ops._implementations.compiled.problem import (
-    INPUTS,
-    OUTPUTS,
-    SCALARS,
-    Problem,
-    bits,
-    there,
-)
+from keras_pac.ops._implementations.compiled import jax_call, portable_twin
+from keras_pac.ops._implementations.compiled.problem import Problem, there
 
 # Modules that trace a function for another process, which has no keras_pac.
 _EXPORTERS = "jax._src.export.", "jax.experimental.jax2tf", "keras.src.export."
@@ -65,7 +56,7 @@ def _varying_alike(tensors):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _compute(problem, tensors):
     """{name: output}."""
-    return _call(problem, problem.function(), tensors, problem.outputs(tensors))
+    return _call(problem, tensors)
 
 
 def _compute_forward(problem, tensors):
@@ -90,9 +81,7 @@ _compute.defvjp(_compute_forward, _compute_backward, symbolic_zeros=True)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _gradients(problem, wanted, tensors, upstream):
     """{name: gradient of sum(output * upstream)} by the tensors that are wanted."""
-    shapes = {name: tensors[name].shape for name in wanted}
-    tensors = {**tensors, "upstream": upstream}
-    return _call(problem, problem.function(gradient=True), tensors, shapes)
+    return _call(problem, {**tensors, "upstream": upstream}, wanted)
 
 
 def _gradients_forward(problem, wanted, tensors, upstream):
@@ -131,24 +120,8 @@ class _Names:
         return cls(names)
 
 
-def _call(problem, function, tensors, shapes):
-    """Run a function of the core; {name: result} for {name: shape}."""
-    library.load()
-    operands = [name for name in INPUTS if name in tensors]
-    results = [name for name in OUTPUTS if name in shapes]
-    dtype = tensors["x" if problem.is_sum else "guide"].dtype
-    wide = np.float64 if dtype == np.float64 else np.float32
-    types = [
-        jax.ShapeDtypeStruct(tuple(shapes[name]), wide if name in SCALARS else dtype)
-        for name in results
-    ]
-    call = jax.ffi.ffi_call(library.XLA_TARGET, types, vmap_method="sequential")
-    values = call(
-        *(tensors[name] for name in operands),
-        function=np.int32(function),
-        sizes=np.array(problem.sizes(tensors), np.int64),
-        inputs=np.int64(bits(operands, INPUTS)),
-        outputs=np.int64(bits(results, OUTPUTS)),
-    )
+def _call(problem, tensors, wanted=()):
+    """`jax_call.call`; the results differ inside `jax.shard_map` along the axes of the tensors."""
     axes = frozenset().union(*map(_axes, tensors.values()))
-    return {name: _varying(value, axes) for name, value in zip(results, values)}
+    results = jax_call.call(problem, tensors, wanted)
+    return {name: _varying(value, axes) for name, value in results.items()}

@@ -1,6 +1,5 @@
 """Values and gradients of the compiled code on JAX, with float64 on; `test_on_jax.py` runs it."""
 
-import dataclasses
 from functools import partial
 
 import jax
@@ -10,9 +9,15 @@ import numpy as np
 import pytest
 
 import keras_pac
-from tests.support.cases import GOLDEN_NAMES, OPERATIONS, load_golden, make_case, random_case
+from tests.support.cases import (
+    GOLDEN_NAMES,
+    OPERATIONS,
+    load_golden,
+    make_case,
+    random_case,
+    rounded_case,
+)
 from tests.support.on_jax import built, calls_of_the_core
-from tests.support.oracle import oracle_gradients, run_oracle
 from tests.support.runners import WEIGHTS, golden_layer, run_ops
 from tests.support.tolerances import assert_close, assert_gradients_close
 
@@ -83,13 +88,7 @@ def test_golden_layers(name):
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_random_operations_of_few_digits(operation, dtype):
     case = random_case(operation, 3)
-    # What the operation sees are the rounded numbers.
-    rounded = {n: np.asarray(jnp.asarray(a, dtype), "float64") for n, a in case.arrays.items()}
-    grad_y = np.asarray(jnp.asarray(case.grad_y, dtype), "float64")
-    case = dataclasses.replace(case, arrays=rounded, grad_y=grad_y)
-    case.y, _, case.output_mask = run_oracle(case, rounded)
-    case.gradients = oracle_gradients(case)
-    check(case, dtype)
+    check(rounded_case(case, lambda array: np.asarray(jnp.asarray(array, dtype), "float64")), dtype)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -237,3 +237,12 @@ def random_case(operation, seed):
     )
     case.gradients = oracle_gradients(case)
     return case
+
+
+def rounded_case(case, rounded):
+    """The case whose inputs are those of another, rounded: what an operation of few digits sees."""
+    arrays = {name: rounded(array) for name, array in case.arrays.items()}
+    case = dataclasses.replace(case, arrays=arrays, grad_y=rounded(case.grad_y))
+    case.y, case.adapting_kernel, case.output_mask = run_oracle(case, arrays)
+    case.gradients = oracle_gradients(case)
+    return case

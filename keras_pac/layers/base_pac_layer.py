@@ -134,10 +134,10 @@ class BasePacLayer(keras.layers.Layer):
                 )
                 setattr(self, f"{name}_weight", weight)
         if self._smoothing is not None and self._smoothing.kind == "learned":
-            start = self._smoothing.filter()
+            size = self._smoothing.size
             self.smoothing_weight = self.add_weight(
-                shape=start.shape,
-                initializer=keras.initializers.Constant(start[0, 0]),
+                shape=(size, size),
+                initializer=keras.initializers.Constant(1 / size**2),
                 name="smoothing",
                 **options,
             )

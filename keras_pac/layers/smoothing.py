@@ -44,7 +44,7 @@ class Smoothing:
         return "gaussian" if self.kind == "gaussian" else (self.kind, self.size)
 
     def filter(self):
-        """The filter, or the one that training starts with."""
-        if self.kind == "gaussian":
-            return np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
-        return np.full((self.size, self.size), 1 / self.size**2)
+        """The filter, as lists of numbers; the learned one starts as the average."""
+        # `torch.compile` can't trace an array of NumPy.
+        weights = [0.25, 0.5, 0.25] if self.kind == "gaussian" else [1 / self.size] * self.size
+        return [[row * column for column in weights] for row in weights]

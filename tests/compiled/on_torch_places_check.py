@@ -78,6 +78,24 @@ def test_a_training_step_compiled_by_torch(backend):
         assert_close(actual, expected, "float32")
 
 
+SMOOTHINGS = ["gaussian", ("average", 3)]
+IN_ONE_GRAPH = {
+    **{f"smoothing {s[0]}": (keras_pac.PacConv2D(4, 3, smoothing=s), 1, 2) for s in SMOOTHINGS},
+    "transposed": (keras_pac.PacConv2DTranspose(4, 3, strides=2, padding="same"), 2, 2),
+    "pool": (keras_pac.PacPool2D(3, normalize_kernel=True), 1, 2),
+    "a network": (keras_pac.models.PacJointUpsampleLite(4), 4, 3),
+}
+
+
+@pytest.mark.parametrize("name", IN_ONE_GRAPH)
+def test_layers_in_one_graph(name):
+    layer, factor, channels = IN_ONE_GRAPH[name]
+    inputs = [torch.rand(2, 6, 5, 1), torch.rand(2, 6 * factor, 5 * factor, channels)]
+    expected = layer(inputs)
+    compiled = torch.compile(lambda *inputs: layer([*inputs]), fullgraph=True, backend="aot_eager")
+    assert_close(array_of(compiled(*inputs)), array_of(expected), "float32")
+
+
 def test_autocast():
     x, guide = small_images()
     layer = keras_pac.PacConv2D(4, 3, padding="same")

@@ -1,6 +1,5 @@
 """Conversion between the user's layout and channels_last, in which everything is computed."""
 
-import numpy as np
 from keras import ops
 
 
@@ -49,5 +48,5 @@ def mirrored(filter):
     """
     rows, cols, *channels = filter.shape
     taps = ops.reshape(filter, (rows * cols, *channels))
-    opposite = ops.take(taps, np.arange(rows * cols)[::-1], axis=0)
+    opposite = ops.take(taps, tuple(range(rows * cols))[::-1], axis=0)
     return ops.transpose(ops.reshape(opposite, filter.shape), (0, 1, 3, 2))

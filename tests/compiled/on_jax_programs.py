@@ -27,6 +27,12 @@ VMAPS = {
 MESH = Mesh(np.array(jax.devices()), "batch")
 
 
+@pytest.fixture(autouse=True)
+def compiled():
+    yield
+    keras_pac.set_implementation("compiled")
+
+
 @pytest.mark.parametrize("axes", VMAPS)
 @pytest.mark.parametrize("name", ["transposed", "pool options"])
 def test_vmap_is_a_call_for_each(name, axes, rng):
@@ -105,10 +111,12 @@ def test_a_batch_that_the_devices_do_not_divide(rng):
 
 
 @pytest.mark.skipif(not hasattr(jax.lax, "pcast"), reason="this JAX has another shard_map")
+@pytest.mark.parametrize("implementation", ["compiled", "taps"])
 @pytest.mark.parametrize("checked", [True, False])
 @pytest.mark.parametrize("name", ["conv options", "transposed", "pool options"])
-def test_shard_map_over_the_batch(name, checked, rng):
-    layer, loss, (x, guide, weights) = built(name, rng)
+def test_shard_map_over_the_batch(name, checked, implementation, rng):
+    keras_pac.set_implementation(implementation)
+    layer, loss, (x, guide, weights) = built(name, rng, batch=MESH.size)
     batch = P("batch")
 
     def share(x, guide, weights):
@@ -177,6 +185,21 @@ def test_a_saved_model_runs_in_tensorflow(tmp_path):
     # TensorFlow's XLA has no such target in this process.
     exported = tf.saved_model.load(tmp_path / "exported")
     assert_close(exported.serve(x), y, "float32")
+
+
+@pytest.mark.parametrize("name", ["conv options", "transposed", "pool"])
+def test_forward_through_reverse(name, rng):
+    _, loss, arguments = built(name, rng, batch=1, size=(5, 4))
+    gradient = jax.jit(jax.grad(loss, (0, 1, 2)))
+    direction = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), arguments)
+    actual = jax.jvp(gradient, arguments, direction)[1]
+    step = 1e-6
+    moved = [
+        jax.tree.map(lambda a, d, sign=sign: a + sign * step * d, arguments, direction)
+        for sign in (1, -1)
+    ]
+    differences = jax.tree.map(lambda a, b: (a - b) / (2 * step), *(gradient(*m) for m in moved))
+    jax.tree.map(partial(assert_close, dtype="finite differences"), actual, differences)
 
 
 def test_a_scan_that_computes_again_what_it_does_not_keep(rng):

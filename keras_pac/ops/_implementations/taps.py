@@ -20,6 +20,7 @@ from keras_pac.ops._geometry.adjoint import adjoints
 from keras_pac.ops._geometry.blocks import Gather, after, by_rows, image_by_rows, to_image
 from keras_pac.ops._geometry.images import crop, interleave, slice_tap
 from keras_pac.ops._geometry.window import Taps
+from keras_pac.ops._implementations.own_gradient import own_gradient
 
 
 def phase_sum(x, adapting, filter, taps):
@@ -36,7 +37,7 @@ def phase_sum(x, adapting, filter, taps):
     """
     weights = [] if filter is None else [filter]
 
-    @ops.custom_gradient
+    @own_gradient
     def function(*arguments):
         y = _phase_sum(taps, *arguments)
 
@@ -126,7 +127,7 @@ def squared_differences(guide, center, taps, asymmetric, channel_wise):
     if center is None:
         center = slice_tap(guide, taps.middle)
 
-    @ops.custom_gradient
+    @own_gradient
     def function(guide, center):
         def gradient(*saved, upstream=None):
             weights = 2 * (saved[0] if upstream is None else upstream)
@@ -199,7 +200,7 @@ def _squared_differences_by_pairs(guide, taps, channel_wise):
     S_t[j] = w_t[j] + w_-t[j + delta_t] for the weights w = 2 dD.
     """
 
-    @ops.custom_gradient
+    @own_gradient
     def function(guide):
         def gradient(*saved, upstream=None):
             weights = 2 * (saved[0] if upstream is None else upstream)

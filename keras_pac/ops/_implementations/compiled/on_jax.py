@@ -10,6 +10,8 @@ from jax.custom_derivatives import SymbolicZero
 from keras_pac.ops._implementations.call_stack import on_the_call_stack
 from keras_pac.ops._implementations.compiled import jax_call, portable_twin
 from keras_pac.ops._implementations.compiled.problem import Problem, there
+from keras_pac.ops._implementations.mesh_axes import axes_of, varying, varying_alike
+from keras_pac.ops._implementations.own_gradient import own_gradients_left_out
 
 # Modules that trace a function for another process, which has no keras_pac.
 _EXPORTERS = "jax._src.export.", "jax.experimental.jax2tf", "keras.src.export."
@@ -22,47 +24,42 @@ def operations_here():
 
 def adapting_kernel(tensors, window, options):
     """K, and the output mask or None."""
-    outputs = _compute(Problem(False, window, options), _varying_alike(there(tensors)))
+    outputs = _compute(Problem(False, window, options), _alike(there(tensors)))
     return outputs["adapting_kernel"], outputs.get("output_mask")
 
 
 def windowed_sum(tensors, window, options):
     """y."""
-    return _compute(Problem(True, window, options), _varying_alike(there(tensors)))["y"]
+    return _compute(Problem(True, window, options), _alike(there(tensors)))["y"]
 
 
-def _axes(tensor):
-    """The axes of a mesh along which a tensor differs inside `jax.shard_map`."""
-    if not hasattr(jax.lax, "pcast"):  # an older JAX, which does not tell
-        return frozenset()
-    kind = jax.typeof(tensor)
-    return kind.mat.varying if hasattr(kind, "mat") else kind.vma  # JAX 0.9
-
-
-def _varying(tensor, axes):
-    missing = tuple(axes - _axes(tensor))
-    return jax.lax.pcast(tensor, missing, to="varying") if missing else tensor
-
-
-def _varying_alike(tensors):
-    """Tensors that differ along the same axes, as JAX wants it of those of one call.
-
-    The gradient of one that did not is then the sum along these axes.
-    """
-    axes = frozenset().union(*map(_axes, tensors.values()))
-    return {name: _varying(tensor, axes) for name, tensor in tensors.items()}
+def _alike(tensors):
+    return dict(zip(tensors, varying_alike(tensors.values())))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _compute(problem, tensors):
     """{name: output}."""
+    return _output(problem, tensors)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _output(problem, tensors):
     return _call(problem, tensors)
+
+
+@_output.defjvp
+def _derivatives_of_output(problem, values, tangents):
+    """Where JAX differentiates a reverse pass forwards, as for Hessians."""
+    portable = functools.partial(portable_twin.outputs, problem)
+    with own_gradients_left_out():
+        return _output(problem, *values), jax.jvp(portable, values, tangents)[1]
 
 
 def _compute_forward(problem, tensors):
     values = {name: primal.value for name, primal in tensors.items()}
     wanted = tuple(n for n, primal in tensors.items() if primal.perturbed and n != "valid_mask")
-    return _compute(problem, values), (values, _Names(wanted))
+    return _output(problem, values), (values, _Names(wanted))
 
 
 def _compute_backward(problem, saved, upstream):
@@ -78,17 +75,14 @@ def _compute_backward(problem, saved, upstream):
 _compute.defvjp(_compute_forward, _compute_backward, symbolic_zeros=True)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _gradients(problem, wanted, tensors, upstream):
     """{name: gradient of sum(output * upstream)} by the tensors that are wanted."""
     return _call(problem, {**tensors, "upstream": upstream}, wanted)
 
 
-def _gradients_forward(problem, wanted, tensors, upstream):
-    return _gradients(problem, wanted, tensors, upstream), (tensors, upstream)
-
-
-def _gradients_backward(problem, wanted, saved, upstream):
+@_gradients.defjvp
+def _derivatives_of_gradients(problem, wanted, values, tangents):
     """Derivatives of the gradients are those of the portable code."""
 
     def gradients(tensors, upstream):
@@ -98,11 +92,7 @@ def _gradients_backward(problem, wanted, saved, upstream):
         _, pull_back = jax.vjp(output, {name: tensors[name] for name in wanted})
         return pull_back(upstream)[0]
 
-    _, pull_back = jax.vjp(gradients, *saved)
-    return pull_back(upstream)
-
-
-_gradients.defvjp(_gradients_forward, _gradients_backward)
+    return _gradients(problem, wanted, *values), jax.jvp(gradients, values, tangents)[1]
 
 
 @jax.tree_util.register_pytree_node_class
@@ -122,6 +112,5 @@ class _Names:
 
 def _call(problem, tensors, wanted=()):
     """`jax_call.call`; the results differ inside `jax.shard_map` along the axes of the tensors."""
-    axes = frozenset().union(*map(_axes, tensors.values()))
     results = jax_call.call(problem, tensors, wanted)
-    return {name: _varying(value, axes) for name, value in results.items()}
+    return dict(zip(results, varying(results.values(), axes_of(tensors.values()))))

@@ -157,12 +157,25 @@ def build(folder, objects, adapters):
         state = library.read_info(path if changed else folder / path.name)["state"]
         for adapter in adapters:
             about = {**common, "core": state, **adapter.about}
+            if _runs_with_older(folder / adapter.name, about):
+                continue
             path = unfinished / adapter.name
             flags = functools.partial(_adapter_flags, adapter, [unfinished, folder], nvcc)
             steps = _adapter_steps(adapter, compiler)
             changed |= _build_library(path, objects / path.stem, steps, flags, about)
         _take_place(unfinished, folder)
     return changed
+
+
+def _runs_with_older(path, about):
+    """Whether the adapter that is there was built for an older version of XLA's interface.
+
+    It runs with newer ones, so it serves more environments than the one that would replace it.
+    """
+    there = library.read_info(path)
+    ffi = [tuple(map(int, info.get("ffi", "0").split("."))) for info in (there, about)]
+    same = all(there.get(key) == value for key, value in about.items() if key != "ffi")
+    return "ffi" in about and same and ffi[0] <= ffi[1] and library.damaged(path, there) is None
 
 
 def _core_flags(nvcc):
@@ -184,7 +197,9 @@ def _build_library(path, objects, steps, flags, about):
     `flags()` are the compiler's and the linker's.
     """
     there = path.parent.parent / path.name
-    state = hashlib.sha256(json.dumps([about, steps], default=str).encode()).hexdigest()
+    # Without the folder of the sources: an environment beside this one has others, and shares them.
+    built = json.dumps([about, steps], default=str).replace(str(library.SOURCES), "")
+    state = hashlib.sha256(built.encode()).hexdigest()
     info = library.read_info(there)
     if info.get("state") == state and library.damaged(there, info) is None:
         return False

@@ -222,6 +222,34 @@ def test_a_file_is_not_compiled_again_since_another_one_has_changed(tmp_path, ca
         assert ("compiling one" in capsys.readouterr().out) == bool(compiled)
 
 
+def test_environments_that_share_the_cache_build_the_same(
+    tmp_path, build_failing_on_call, monkeypatch
+):
+    assert build_failing_on_call(1000)
+    copy = shutil.copytree(library.SOURCES, tmp_path / "another" / "custom_ops")
+    monkeypatch.setattr(library, "SOURCES", copy)
+    monkeypatch.setattr(build, "core", build._load_core_build())
+    assert not build_failing_on_call(1000)
+    assert not (tmp_path / "calls").exists()
+
+
+def test_an_adapter_for_an_older_interface_stays(tmp_path, build_failing_on_call):
+    def adapter(minor):
+        header = tmp_path / str(minor) / library.FFI / "c_api.h"
+        header.parent.mkdir(parents=True)
+        header.write_text(f"#define XLA_FFI_API_MAJOR 0\n#define XLA_FFI_API_MINOR {minor}\n")
+        return build.xla_adapter(tmp_path / str(minor))
+
+    folder = tmp_path / "home" / "cache"
+    build_failing_on_call(1000)
+    for minor, expected in ((3, "0.3"), (2, "0.2"), (5, "0.2")):
+        build.build(folder, None, [adapter(minor)])
+        assert library.read_info(folder / library.XLA_ADAPTER)["ffi"] == expected
+    (folder / library.XLA_ADAPTER).write_text("damaged")
+    build.build(folder, None, [adapter(6)])
+    assert library.read_info(folder / library.XLA_ADAPTER)["ffi"] == "0.6"
+
+
 def test_an_official_wheel_is_compiled_for_as_the_installed_one(tmp_path):
     """The flags of a wheel that was unpacked are those that its TensorFlow gives."""
     installed = build.installed_tensorflow()

@@ -2,8 +2,11 @@
 
 import importlib.util
 
+import keras
 import pytest
 
+import keras_pac
+from keras_pac.info import info
 from keras_pac.ops._implementations import library
 from tests.support.paths import ROOT
 from tests.support.processes import output_of, run_python
@@ -45,6 +48,19 @@ print(tuple(layer(keras.ops.ones((1, 5, 6, 2))).shape))
 
 def test_the_core_dependencies_are_enough():
     assert output_of(CORE_ONLY).strip() == "(1, 5, 6, 4)"
+
+
+def test_info_has_a_row_for_every_backend():
+    lines = info()
+    for name in ("tensorflow", "jax", "torch"):
+        cells = next(line.split()[1:] for line in reversed(lines) if line.startswith(f"{name} "))
+        if importlib.util.find_spec(name) is None:
+            assert cells == ["no"] * 3 and f"  {name}: it is not installed" in lines
+        else:
+            assert cells[1:] == ["yes", "yes" if name == "tensorflow" else "no"]
+            if name == keras.backend.backend():
+                missing = keras_pac.not_supported_reasons("compiled")
+                assert cells[0] == ("no" if missing else "yes")
 
 
 WITHOUT_TENSORFLOW = """

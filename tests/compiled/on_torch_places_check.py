@@ -221,14 +221,23 @@ def test_what_is_exported_has_no_operator_of_ours():
     assert_close(array_of(program.module()(images)), array_of(model(images)), "float32")
 
 
-def test_onnx(tmp_path):
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
+def test_what_is_traced_has_no_operator_of_ours():
     model, data = trained_model()
-    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
-    session = runtime.InferenceSession(tmp_path / "model.onnx")
-    y = session.run(None, {i.name: image for i, image in zip(session.get_inputs(), data)})[0]
-    assert_close(y, model.predict(data, verbose=0), "float32")
+    images = [torch.tensor(image) for image in data]
+
+    class Flat(torch.nn.Module):
+        """Takes the images one by one, as the tracer wants it."""
+
+        def __init__(self):
+            super().__init__()
+            self.model = model.eval()
+
+        def forward(self, *images):
+            return self.model([*images])
+
+    traced = torch.jit.trace(Flat(), images)
+    assert "keras_pac::" not in str(traced.inlined_graph)
+    assert_close(array_of(traced(*images)), array_of(model(images)), "float32")
 
 
 @pytest.mark.parametrize("state", ["missing", "damaged"])

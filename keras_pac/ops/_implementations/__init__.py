@@ -182,7 +182,7 @@ def _pays(name):
 
     Without CUDA code it would take every image from the GPU to the CPU and back, or not run.
     """
-    return name != "compiled" or library.has_cuda() or not _has_gpu()
+    return name != "compiled" or library.has_cuda() or not has_gpu()
 
 
 def avoids_xla():
@@ -191,10 +191,10 @@ def avoids_xla():
     Keras turns XLA on by itself only where TensorFlow sees more than CPUs.
     """
     on_tensorflow = keras.backend.backend() == "tensorflow"
-    return on_tensorflow and get_implementation() == "compiled" and _has_gpu()
+    return on_tensorflow and get_implementation() == "compiled" and has_gpu()
 
 
-def _has_gpu():
+def has_gpu():
     """Whether the backend sees more than CPUs."""
     backend = keras.backend.backend()
     if backend == "jax":

@@ -105,9 +105,10 @@ def how():
 def refusal(folder, adapter_name=None):
     """Why the core and an adapter in a folder must not be loaded: a sentence, or None.
 
-    `adapter_name` stands for the adapter of the backend.
+    `adapter_name` stands for the adapter of the backend; `CORE` for none.
     """
-    libraries = [folder / name for name in (CORE, adapter_name or adapter()) if name]
+    names = dict.fromkeys((CORE, adapter_name or adapter() or CORE))
+    libraries = [folder / name for name in names]
     if not libraries[-1].exists():
         return (
             _missing(folder) if adapter_name is None else f"{adapter_name} is not there: {how()}."
@@ -176,14 +177,10 @@ def ffi_version(include):
     return tuple(map(int, re.findall(r"#define XLA_FFI_API_M\w+ (\d+)", text)))
 
 
-def built_for():
-    """The backends whose libraries are there, each as one word or two."""
-    folder = chosen_folder()
-    if not (folder / CORE).exists():
-        return []
-    versions = [read_info(path).get("tensorflow") for path in folder.glob(tensorflow_adapter("*"))]
-    names = [f"tensorflow {_minor(version)}" for version in sorted(filter(None, versions))]
-    return [*names, *(["jax"] if (folder / XLA_ADAPTER).exists() else []), "torch"]
+def refusal_elsewhere(backend, version):
+    """Why the libraries must not be loaded on a backend that is not in use; or None."""
+    names = {"tensorflow": tensorflow_adapter(version), "jax": XLA_ADAPTER, "torch": CORE}
+    return refusal(chosen_folder(), names[backend])
 
 
 @functools.cache
@@ -207,7 +204,7 @@ def load():
             import jaxlib
 
             # JAX would find out later, and then not start at all.
-            built = read_info(folder / XLA_ADAPTER).get("ffi")
+            built = read_info(folder / XLA_ADAPTER).get("ffi", "0")
             here = ffi_version(pathlib.Path(jaxlib.__file__).parent / "include")
             if tuple(map(int, built.split("."))) > here:
                 there = ".".join(map(str, here))

@@ -134,6 +134,8 @@ def check(problem, kinds, wanted):
         if name in kinds and len(kinds[name].shape) != 4:
             raise ValueError(f"`{name}` must have 4 axes. Received: {tuple(kinds[name].shape)}")
     dtype = kinds["x" if problem.is_sum else "guide"].dtype
+    if not dtype.is_floating_point:
+        raise ValueError(f"The tensors must be of a floating-point type. Received: {dtype}")
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     shapes = problem.inputs(kinds)
     for name, kind in kinds.items():
@@ -141,10 +143,11 @@ def check(problem, kinds, wanted):
             raise ValueError(
                 f"`{name}` must have the shape {tuple(shapes[name])}. Received: {tuple(kind.shape)}"
             )
-        if kind.dtype != (wide if name in SCALARS else dtype):
+        expected = wide if name in SCALARS else dtype
+        if kind.dtype != expected:
             raise ValueError(
-                f"All types must be that of the first tensor, {dtype}, but those of alpha and "
-                f"exponent {wide}. Received: `{name}` of {kind.dtype}"
+                f"`{name}` must be of {expected}, since the first tensor is of {dtype}. "
+                f"Received: {kind.dtype}"
             )
 
 

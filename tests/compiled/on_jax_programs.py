@@ -178,13 +178,21 @@ def test_a_model_is_saved_and_exported(tmp_path):
 
 
 def test_a_saved_model_runs_in_tensorflow(tmp_path):
-    tf = pytest.importorskip("tensorflow", "2.20", reason="an older one can't read what JAX writes")
+    tf = pytest.importorskip("tensorflow")
+
+    def served(model, x):
+        """What a model gives in TensorFlow, whose XLA has no such target in this process."""
+        model.export(tmp_path / model.name, verbose=False)
+        exported = tf.saved_model.load(tmp_path / model.name)
+        return exported.serve(x)
+
     model, x = trained_model()
-    y = model.predict(x, verbose=0)
-    model.export(tmp_path / "exported", verbose=False)
-    # TensorFlow's XLA has no such target in this process.
-    exported = tf.saved_model.load(tmp_path / "exported")
-    assert_close(exported.serve(x), y, "float32")
+    plain = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Conv2D(2, 3)], name="plain")
+    try:
+        served(plain, x)
+    except (tf.errors.InvalidArgumentError, ValueError) as error:
+        pytest.skip(f"this TensorFlow can't read what this JAX writes of a plain layer: {error}")
+    assert_close(served(model, x), model.predict(x, verbose=0), "float32")
 
 
 @pytest.mark.parametrize("name", ["conv options", "transposed", "pool"])

@@ -97,6 +97,13 @@ def add_evaluate_options(parser):
         help="joint bilateral upsampling: kernel size, weights of position (1/pixels) and colour "
         "(1/range of 0 to 1); repeat to compare several",
     )
+    add(
+        "--protocol",
+        choices=("paper", "gdsr"),
+        default="paper",
+        help="gdsr: that of guided depth super-resolution, bicubic low-res targets (Pillow's), the "
+        "whole image, shares of bicubic",
+    )
     add("--metric", choices=("rmse", "epe"), help="(epe for flow, rmse for the rest)")
     add(
         "--scale",

@@ -1,5 +1,7 @@
 """Measures the error of every method on every image."""
 
+import argparse
+
 import numpy as np
 
 from examples.joint_upsampling import data
@@ -19,15 +21,22 @@ from keras_pac.models import JointBilateralUpsample
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 METRICS = {"rmse": rmse, "epe": epe}
+# What a protocol sets, and the method whose error is 1 in the table.
+PROTOCOLS = {"paper": ({}, "bilinear"), "gdsr": ({"low_res": "pillow", "border": 0}, "bicubic")}
 
 
 def evaluate(args):
     """Measure, print the table, write the JSON file and the pictures that `args` ask for."""
+    if args.protocol == "gdsr" and args.low_res:
+        raise UserError("--protocol gdsr says how low-res targets are made: no --low-res with it")
+    args = argparse.Namespace(**{**vars(args), **PROTOCOLS[args.protocol][0]})
     methods = make_methods(args)
     examples = data.open_dataset(args, data.split_or_default(args))
     metric = args.metric or default_metric(examples)
     errors = {name: {} for name in methods}
     for number, example in enumerate(data.arrays(examples), start=1):
+        if args.protocol == "gdsr":
+            example = cut_to_multiple(example, args.factor)
         name, truth = example["name"], example["target"]
         if name in errors["bilinear"]:
             raise UserError(f"Two examples of the data set have the name {name}")
@@ -41,6 +50,7 @@ def evaluate(args):
         print(f"\r{number} images", end="", flush=True)
     print()
     report = {
+        "protocol": args.protocol,
         "data": args.data,
         "split": data.split_or_default(args),
         "factor": args.factor,
@@ -69,6 +79,14 @@ def apply(method, example, args):
     how = data.low_res_or_default(args.low_res, target.shape[2])
     result = method(low_resolution(target, args.factor, how), guide)
     return crop_back(result, example["target"])
+
+
+def cut_to_multiple(example, factor):
+    """The example without the last rows and columns that do not fill a low-res pixel."""
+    rows, cols = (size - size % factor for size in example["target"].shape[:2])
+    if not rows or not cols:
+        raise UserError(f"{example['name']} is smaller than one low-res pixel")
+    return {**example, **{key: example[key][:rows, :cols] for key in ("image", "target")}}
 
 
 def default_metric(examples):
@@ -142,9 +160,8 @@ def print_table(report):
         f"{report['metric'].upper()}, mean of {images} images, ×{report['factor']}, "
         f"{report['low_res']} low-res, border {report['border']}, scale {report['scale']:g}"
     )
-    width = max(map(len, methods))
-    print(f"  {'method':<{width}}  {'error':>10}  of bilinear")
-    bilinear = methods["bilinear"]["mean"]
+    width, whole = max(map(len, methods)), PROTOCOLS[report["protocol"]][1]
+    print(f"  {'method':<{width}}  {'error':>10}  of {whole}")
     for name, values in methods.items():
-        share = values["mean"] / bilinear if bilinear else float("nan")
+        share = values["mean"] / methods[whole]["mean"] if methods[whole]["mean"] else float("nan")
         print(f"  {name:<{width}}  {values['mean']:>10.4f}  {share:>11.3f}")

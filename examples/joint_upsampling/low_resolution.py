@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 from scipy.ndimage import distance_transform_edt
 from skimage.transform import resize
 
@@ -25,8 +26,9 @@ def low_resolution(image, factor, how="center"):
     """The low-res image, `factor` times smaller, made in one of the ways of `LOW_RES`.
 
     "center" and "last" take one pixel of every cell; the others are scikit-image's antialiased
-    `resize`. Height and width must be multiples of `factor`. The image is a NumPy array or, in a
-    `tf.data` pipeline, a tensor; the result is of the same kind.
+    `resize`, and "pillow" is Pillow's bicubic one. Height and width must be multiples of `factor`.
+    The image is a NumPy array or, in a `tf.data` pipeline, a tensor; the result is of the same
+    kind.
     """
     if how == "center":
         return sample_centers(image, factor)
@@ -39,14 +41,18 @@ def low_resolution(image, factor, how="center"):
         einsum, clip = tf.einsum, tf.clip_by_value
         low, high = tf.reduce_min(image), tf.reduce_max(image)
     rows, cols = (_resizing(n, factor, how).astype(image.dtype.name) for n in image.shape[:2])
-    # Bicubic interpolation overshoots at edges; scikit-image clips it, too.
-    return clip(einsum("ri,ijc,sj->rsc", rows, image, cols), low, high)
+    reduced = einsum("ri,ijc,sj->rsc", rows, image, cols)
+    # Bicubic interpolation overshoots at edges; scikit-image clips that, Pillow does not.
+    return reduced if how == "pillow" else clip(reduced, low, high)
 
 
 @functools.lru_cache(maxsize=16)
 def _resizing(size, factor, how):
     """The matrix that resizes one axis; kept, since crops have few sizes."""
     shape = (size // factor, size)
+    if how == "pillow":
+        each = Image.fromarray(np.eye(size, dtype=np.float32))
+        return np.asarray(each.resize(shape[::-1], Image.Resampling.BICUBIC))
     return resize(np.eye(size), shape, order=ORDERS[how], anti_aliasing=True, clip=False)
 
 

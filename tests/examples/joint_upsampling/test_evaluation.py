@@ -1,6 +1,7 @@
 """Evaluation and prediction."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -217,3 +218,26 @@ def test_colors_of_flow():
     np.testing.assert_array_equal(rest, [1, 1, 1])
     np.testing.assert_array_equal(unknown, [0, 0, 0])
     assert left[0] < 0.1 and left[2] > 0.9  # opposite: blue-green
+
+
+def test_the_protocol_of_guided_depth_super_resolution(tmp_path, rng, capsys):
+    """A size that the factor does not divide is cut; the whole of the rest counts."""
+    folders = [tmp_path / "images", tmp_path / "targets"]
+    for folder in folders:
+        folder.mkdir()
+    Image.fromarray(rng.integers(0, 255, (35, 46, 3), np.uint8)).save(folders[0] / "one.png")
+    truth = rng.integers(1, 255, (35, 46), np.uint8)
+    Image.fromarray(truth).save(folders[1] / "one.png")
+    command = "evaluate --data folder --factor 4 --protocol gdsr".split()
+    command += ["--data-dir", tmp_path / "tfds", "--images", folders[0], "--targets", folders[1]]
+    run_program(*command, "--json", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["protocol"], report["low_res"], report["border"]) == ("gdsr", "pillow", 0)
+    whole = Image.fromarray(truth[:32, :44].astype(np.float32))
+    low = whole.resize((11, 8), Image.Resampling.BICUBIC)
+    enlarged = np.asarray(low.resize((44, 32), Image.Resampling.BILINEAR))
+    expected = np.sqrt(np.mean((enlarged - np.asarray(whole)) ** 2))
+    assert report["methods"]["bilinear"]["mean"] == pytest.approx(expected, rel=1e-4)
+    assert re.search(r"bicubic +[\d.]+ +1\.000", capsys.readouterr().out)
+    with pytest.raises(UserError, match="no --low-res with it"):
+        run_program(*command, "--low-res", "center")

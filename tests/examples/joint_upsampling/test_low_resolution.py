@@ -4,6 +4,7 @@ import argparse
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from examples.joint_upsampling import evaluate, low_resolution, metrics
 from examples.joint_upsampling.methods import upsample
@@ -22,6 +23,15 @@ def reference():
 def test_low_resolution(reference, how, factor):
     low = low_resolution.low_resolution(reference["image"][..., None], factor, how)
     np.testing.assert_allclose(low[..., 0], reference[f"{how}_x{factor}"], atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [4, 8, 16])
+def test_bicubic_by_pillow(factor, rng):
+    image = rng.uniform(-3, 200, (64, 96)).astype(np.float32)
+    size = (96 // factor, 64 // factor)
+    expected = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    low = low_resolution.low_resolution(image[..., None], factor, "pillow")
+    np.testing.assert_allclose(low[..., 0], expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("metric", ["rmse", "epe"])

@@ -9,6 +9,7 @@ from keras_pac.layers import (
     PacPool2D,
     PairwiseKernel,
 )
+from keras_pac.models import upsample
 from keras_pac.ops._implementations import (
     get_implementation,
     implementation,
@@ -33,4 +34,5 @@ __all__ = [
     "not_supported_reasons",
     "ops",
     "set_implementation",
+    "upsample",
 ]

@@ -9,6 +9,7 @@ from keras_pac.models.joint_upsampler import (
     build_branch,
     channels_to_batch,
     conv_branch,
+    radius,
     run_branch,
 )
 from keras_pac.ops._geometry.resize import enlarge_bilinear
@@ -85,6 +86,10 @@ class DJIF(JointUpsampler):
         features = ops.repeat(_run_padded(self.branch_g, guide), channels, axis=0)
         x = run_branch(self.branch_joint, ops.concatenate([x, features], axis=3))
         return batch_to_channels(x, channels)
+
+    @property
+    def reach(self):
+        return self.reach_of(1, radius([*self.branch_t, *self.branch_joint]))  # 1: interpolation
 
 
 def _run_padded(branch, x):

@@ -101,6 +101,10 @@ class JointBilateralUpsample(JointUpsampler):
         y = pac_conv2d_transpose(channels_to_batch(target_low), adapting, ones, **geometry)
         return batch_to_channels(y, channels)
 
+    @property
+    def reach(self):
+        return self.reach_of(0, self.kernel_size // 2)
+
     def get_config(self):
         return {
             **super().get_config(),

@@ -1,5 +1,7 @@
 """What all joint upsampling networks have in common."""
 
+import math
+
 import keras
 from keras import layers, ops
 
@@ -44,6 +46,15 @@ class JointUpsampler(keras.Model):
             checks.check_float(name, tensor.dtype)
         return target, guide
 
+    @property
+    def reach(self):
+        """How many low-res pixels beyond its own a pixel of the result depends on; None: all."""
+        return None
+
+    def reach_of(self, low, pixels):
+        """The reach, given that in pixels of the target and that in pixels of the result."""
+        return low + math.ceil(pixels / self.factor)
+
     def get_config(self):
         return {**super().get_config(), "factor": self.factor}
 
@@ -65,6 +76,11 @@ def build_branch(branch, channels):
     for layer in branch:
         layer.build((None, None, None, channels))
         channels = layer.filters
+
+
+def radius(layers):
+    """How far convolutions that follow each other look, in their own pixels."""
+    return sum(layer.kernel_size[0] // 2 for layer in layers)
 
 
 def run_branch(branch, x):

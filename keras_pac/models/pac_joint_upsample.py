@@ -12,6 +12,7 @@ from keras_pac.models.joint_upsampler import (
     build_branch,
     channels_to_batch,
     conv_branch,
+    radius,
     run_branch,
 )
 from keras_pac.ops._geometry.resize import shrink_bilinear
@@ -126,3 +127,11 @@ class PacJointUpsample(JointUpsampler):
                 features = shrink_bilinear(features, reduction)
             x = layer([x, ops.repeat(features, channels, axis=0)])
         return batch_to_channels(run_branch(self.branch_f, x), channels)
+
+    @property
+    def reach(self):
+        # The target decides: the guide's convolutions see less, as they work in full resolution.
+        pixels = radius(self.branch_f)
+        for doublings, layer in enumerate(self.up_convts, start=1):
+            pixels += radius([layer]) * self.factor / 2**doublings
+        return self.reach_of(radius(self.branch_t), pixels)

@@ -1,6 +1,4 @@
-"""The joint upsampling network with fewer filters, and its weights."""
-
-from pathlib import Path
+"""The joint upsampling network with fewer filters."""
 
 import keras
 
@@ -11,7 +9,6 @@ FILTERS = {
     8: Filters(target=(12, 16, 16), guide=(12, 16, 36), pac=(12, 16, 16), fusion=(20, 1)),
     16: Filters(target=(8, 16, 16), guide=(8, 16, 40), pac=(8, 16, 16, 16), fusion=(16, 1)),
 }
-SCENES = {n: Path(__file__).parent / "weights" / f"lite_x{n}_scenes.weights.h5" for n in (4, 8)}
 
 
 @keras.saving.register_keras_serializable("keras_pac")
@@ -23,10 +20,6 @@ class PacJointUpsampleLite(PacJointUpsample):
     Args:
         factor: int, 4, 8 or 16. How many times larger the result is than the target, in height
             and in width.
-        weights: None (default) for random weights; "scenes" for weights that come with the package,
-            for `factor` 4 and 8. They were trained on drawn scenes, for depth and disparity with
-            one low-res sample at the centre of each cell. They need the target in [0, 1]:
-            `(target - min) / (max - min)`, with the low-res target's minimum and maximum.
         **kwargs: `name`, `trainable` and `dtype` of a `keras.Model`.
 
     Input shape:
@@ -39,29 +32,17 @@ class PacJointUpsampleLite(PacJointUpsample):
         A `keras.Model`, called as `model([target_low, guide])`.
 
     Raises:
-        ValueError: if `factor` is not 4, 8 or 16, if `weights` are not available for it, or,
-            when called, if the sizes of the target and the guide do not fit.
+        ValueError: if `factor` is not 4, 8 or 16, or, when called, if the sizes of the target and
+            the guide do not fit.
 
     Example:
         >>> from keras_pac.models import PacJointUpsampleLite
         >>> [PacJointUpsampleLite(factor).count_params() for factor in (4, 8, 16)]
         [55509, 56273, 55777]
-        >>> trained = PacJointUpsampleLite(8, weights="scenes")
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.1.
     """
-
-    def __init__(self, factor, weights=None, **kwargs):
-        super().__init__(factor, **kwargs)
-        if weights is None:
-            return
-        if weights != "scenes" or factor not in SCENES:
-            raise ValueError(
-                f'`weights` must be None, or "scenes" with a `factor` of {list(SCENES)}. '
-                f"Received: weights={weights!r}, factor={factor}"
-            )
-        self.load_weights(SCENES[factor])
 
     def _filters(self):
         if self.factor not in FILTERS:

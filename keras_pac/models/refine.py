@@ -149,15 +149,6 @@ def _check_arrays(probabilities, image):
             "`probabilities` and `image` must have the same height and width. "
             f"Received: shapes {probabilities.shape} and {image.shape}"
         )
-    _check_from_0_to_1("probabilities", probabilities, "")
-    if image.dtype != np.uint8:
-        _check_from_0_to_1("image", image, "of uint8, or of ")
+    checks.from_0_to_1("probabilities", probabilities)
+    checks.colors("image", image)
     return probabilities, image
-
-
-def _check_from_0_to_1(name, array, others):
-    if not np.issubdtype(array.dtype, np.floating) or not (array.min() >= 0 and array.max() <= 1):
-        raise ValueError(
-            f"`{name}` must be {others}floating-point numbers from 0 to 1. Received: "
-            f"{array.dtype} from {array.min()} to {array.max()}"
-        )

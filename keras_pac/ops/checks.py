@@ -277,6 +277,25 @@ def window_of_factor(kernel_size, factor):
         )
 
 
+def one_of(name, value, names):
+    if value not in names:
+        raise ValueError(f"`{name}` must be one of {tuple(names)}. Received: {name}={value!r}")
+
+
+def colors(name, array):
+    """An image as an array: colours of uint8, or numbers from 0 to 1."""
+    if array.dtype != np.uint8:
+        from_0_to_1(name, array, "of uint8, or of ")
+
+
+def from_0_to_1(name, array, others=""):
+    if not np.issubdtype(array.dtype, np.floating) or not (array.min() >= 0 and array.max() <= 1):
+        raise ValueError(
+            f"`{name}` must be {others}floating-point numbers from 0 to 1. Received: "
+            f"{array.dtype} from {array.min()} to {array.max()}"
+        )
+
+
 def positive_integer(name, value):
     if not (_is_int(value) and value > 0):
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")

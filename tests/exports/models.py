@@ -9,7 +9,7 @@ import numpy as np
 
 import keras_pac
 from keras_pac import PacConv2D, PacConv2DTranspose, PacPool2D, PairwiseKernel
-from keras_pac.models import FCN8s, PacJointUpsampleLite, swap_conv2d, with_pac_crf
+from keras_pac.models import FCN8s, LearnedBilateralUpsample, swap_conv2d, with_pac_crf
 from tests.support.tolerances import assert_close
 
 # The int8 converter leaves weights of fewer than 1024 numbers as they are, so each model has more.
@@ -51,7 +51,7 @@ def crf(image):
 
 
 def joint_upsampling(target, guide):
-    network = PacJointUpsampleLite(4, weights="scenes")
+    network = LearnedBilateralUpsample(4, weights="scenes")
     if None in guide.shape[1:3]:
         return network
     return keras.Model([target, guide], network([target, guide]))
@@ -72,7 +72,7 @@ MODELS = {
     "transposed": (transposed, [(8, 1), (3, 2)]),
     "pooling": (pooling, [(8, 1), (3, 1)]),
     "CRF": (crf, [(3, 1)]),
-    "joint upsampling (`PacJointUpsampleLite`)": (joint_upsampling, [(1, 1), (3, 4)]),
+    "joint upsampling (`LearnedBilateralUpsample`)": (joint_upsampling, [(1, 1), (3, 4)]),
     "FCN-8s with swapped layers": (fcn8s, [(3, 1)]),
 }
 # For each kind: the sizes of the images that the exported model gets, batch first.

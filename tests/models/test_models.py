@@ -7,10 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.joint_upsampling.low_resolution import sample_centers
-from examples.joint_upsampling.methods import interpolate, upsample
-from examples.joint_upsampling.metrics import rmse
-from examples.scenes.drawing import draw_scene
 from keras_pac import models
 from keras_pac.convert import load_pacnet_weights
 from tests.support.exported import run_exported
@@ -28,6 +24,7 @@ MAKE = {
     "pac": lambda **kwargs: models.PacJointUpsample(4, **kwargs),
     "lite": lambda **kwargs: models.PacJointUpsampleLite(4, **kwargs),
     "djif": lambda **kwargs: models.DJIF(4, **kwargs),
+    "learned": lambda **kwargs: models.LearnedBilateralUpsample(4, **kwargs),
     "bilateral": lambda **kwargs: models.JointBilateralUpsample(4, 5, 0.3, 3.0, **kwargs),
 }
 every_model = pytest.mark.parametrize("name", MAKE)
@@ -91,7 +88,7 @@ def test_any_size(name, size):
     assert np.isfinite(y).all()
 
 
-@pytest.mark.parametrize("name", ["pac", "lite", "bilateral"])
+@pytest.mark.parametrize("name", ["pac", "lite", "learned", "bilateral"])
 def test_a_single_pixel(name):
     assert np.isfinite(MAKE[name]()(images((1, 1)))).all()
 
@@ -149,35 +146,7 @@ def test_export_and_reload_without_keras_pac(name, tmp_path):
     assert_close(y, model(batch), "float32")
 
 
-@pytest.mark.parametrize("factor", [4, 8])
-def test_ready_made_weights_beat_interpolation_on_scenes_they_have_not_seen(factor):
-    network = models.PacJointUpsampleLite(factor, weights="scenes")
-    ratios = []
-    for seed in range(3):
-        image, disparity = draw_scene(np.random.default_rng(5_000_000 + seed), 128)
-        low = sample_centers(disparity[..., None], factor)
-        errors = [
-            rmse(result, disparity[..., None])
-            for result in (
-                upsample(network, low, image),
-                interpolate(low, factor, "bilinear"),
-            )
-        ]
-        ratios.append(errors[0] / errors[1])
-    assert np.mean(ratios) < 0.8, ratios
-
-
-def test_ready_made_weights_are_there_for_two_factors_and_not_in_the_configuration():
-    with pytest.raises(ValueError, match=r"\[4, 8\]. Received: weights='scenes', factor=16"):
-        models.PacJointUpsampleLite(16, weights="scenes")
-    with pytest.raises(ValueError, match="weights='imagenet'"):
-        models.PacJointUpsampleLite(4, weights="imagenet")
-    network = models.PacJointUpsampleLite(4, weights="scenes")
-    again = models.PacJointUpsampleLite.from_config(network.get_config())
-    assert np.any(again.get_weights()[0] != network.get_weights()[0])
-
-
-@pytest.mark.parametrize("name", ["pac", "lite", "djif"])
+@pytest.mark.parametrize("name", ["pac", "lite", "djif", "learned"])
 def test_fit_lowers_the_loss(name):
     keras.utils.set_random_seed(0)
     model = MAKE[name]()
@@ -188,7 +157,7 @@ def test_fit_lowers_the_loss(name):
     assert history[-1] < 0.5 * history[0]
 
 
-@pytest.mark.parametrize("name", ["pac", "lite", "djif"])
+@pytest.mark.parametrize("name", ["pac", "lite", "djif", "learned"])
 def test_every_weight_gets_a_gradient(name):
     keras.utils.set_random_seed(0)
     model, batch = MAKE[name](), images()
@@ -269,6 +238,8 @@ def test_bad_inputs(name):
         (lambda: models.PacJointUpsample(4.0), "positive integer"),
         (lambda: models.PacJointUpsampleLite(2), "4, 8 or 16"),
         (lambda: models.DJIF("4"), "positive integer"),
+        (lambda: models.LearnedBilateralUpsample(3), r"`factor` must be one of \(2, 4, 8, 16\)"),
+        (lambda: models.LearnedBilateralUpsample(4, weights="imagenet"), "weights='imagenet'"),
         (lambda: models.JointBilateralUpsample(4, 4, 1.0, 1.0), "odd integer"),
         (lambda: models.JointBilateralUpsample(4, 3, 1.0, 1.0), "at least `factor`"),
         (lambda: models.JointBilateralUpsample(4, 5, 0.0, 1.0), "`scale_space` must be"),

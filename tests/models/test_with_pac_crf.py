@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.joint_upsampling.methods import interpolate
+from examples.joint_upsampling.evaluate import interpolate
 from keras_pac import PacCRF, PacCRFLoose
 from keras_pac.layers import PositionColorFeatures
 from keras_pac.models import refine, with_pac_crf

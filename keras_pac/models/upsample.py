@@ -1,0 +1,229 @@
+"""Joint upsampling of arrays of any size, unit and type, by a trained network."""
+
+import functools
+import itertools
+
+import keras
+import numpy as np
+
+from keras_pac.models.learned_bilateral_upsample import LearnedBilateralUpsample
+from keras_pac.ops import checks
+
+FACTORS = (2, 4, 8, 16)
+KINDS = {"any": 0.0, "center": 1.0, "average": -1.0}
+MANY_TILES = 8  # so many take seconds: a progress bar
+
+
+def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, tile=1024):
+    """Make a low-resolution map sharp with a picture of the same scene.
+
+    y = network(x, image), for x = (target - minimum) / (maximum - minimum)
+
+    Every channel is upsampled by itself. A change of its unit (a y + b, a > 0) passes through.
+    Large images are computed in tiles, each with all pixels around it that the network reads: the
+    result is that of the whole image, and the memory beyond the arrays does not grow with it.
+
+    Args:
+        target: array (h, w) or (h, w, C) of any real type and unit: depth, disparity, flow, heat
+            maps. Pixels that are not finite are unknown.
+        image: array (H, W), (H, W, 1) or (H, W, 3), grey or RGB, of uint8 or of floating-point type
+            with colours from 0 to 1. h = H / factor and w = W / factor, rounded up, for a factor of
+            2, 4, 8 or 16.
+        low_res: how the target came about, for `LearnedBilateralUpsample`: "center" if each of its
+            numbers is that of one pixel in the middle of a cell, "average" if it is a mean, as of
+            bicubic and area reduction. "any" (default): not known.
+        weights: "scenes" (default) for the network that comes with the package, a
+            `LearnedBilateralUpsample` trained on drawn scenes; or a network of `keras_pac.models`,
+            called with `[target_low, guide]`, whose factor counts.
+        valid_mask: None (default), or array (h, w) or (h, w, C) of numbers or booleans: 0 where the
+            target is unknown. Unknown pixels are first filled from the known ones around them.
+        tile: int, height and width of the tiles in pixels of the image. Defaults to 1024.
+
+    Returns:
+        A float32 array (H, W) or (H, W, C), in the unit of the target. Edges may overshoot the
+        target's range a little.
+
+    Raises:
+        ValueError: if an argument breaks its rule above, or if no pixel of a channel is known.
+
+    Example:
+        >>> import keras_pac
+        >>> depth = np.full((12, 16), 3.0)
+        >>> depth[:, 8:] = 1.5
+        >>> picture = np.zeros((48, 64, 3), "uint8")
+        >>> picture[:, 31:] = 200  # the edge, between two samples of the depth
+        >>> sharp = keras_pac.upsample(depth, picture)
+        >>> np.round(sharp[24, [0, 30, 31, 63]], 1).tolist()
+        [3.0, 3.0, 1.5, 1.5]
+
+    Reference:
+        Kopf et al., Joint Bilateral Upsampling, SIGGRAPH 2007, with learned features; as a PAC: Su
+        et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3.
+    """
+    checks.one_of("low_res", low_res, KINDS)
+    checks.positive_integer("tile", tile)
+    low, image = _check_target(target), _check_image(image)
+    known = np.isfinite(low) & _check_mask(valid_mask, low.shape)
+    network = _network(weights, low.shape[:2], image.shape[:2])
+    low, offset, scale = _in_unit(fill_unknown(low, known), known)
+    guide = pad_to_multiple(image, network.factor)
+    takes_kind = isinstance(network, LearnedBilateralUpsample)
+    kinds = [np.array([KINDS[low_res]], np.float32)] * takes_kind
+
+    result = np.empty((*guide.shape[:2], low.shape[2]), np.float32)
+    pieces = list(
+        _pieces(low.shape, max(1, tile // network.factor), getattr(network, "reach", None))
+    )
+    progress = keras.utils.Progbar(len(pieces)) if len(pieces) >= MANY_TILES else None
+    for channel, part, seen in pieces:
+        inputs = [low[(*seen, channel)][..., None], _colors(guide[_enlarged(seen, network.factor)])]
+        # Compiled on JAX, and without the record for gradients that PyTorch would keep.
+        output = network.predict_on_batch([x[None] for x in inputs + kinds])[0, ..., 0]
+        inside = [slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, seen)]
+        output = output[_enlarged(inside, network.factor)].astype(np.float64)
+        result[(*_enlarged(part, network.factor), channel)] = (
+            output * scale[channel] + offset[channel]
+        )
+        if progress:
+            progress.add(1)
+    result = result[: image.shape[0], : image.shape[1]]
+    return result[..., 0] if np.ndim(target) == 2 else result
+
+
+def fill_unknown(target, known):
+    """Give the pixels of (h, w, C) that are not `known` a mean of the known ones around them."""
+    if known.all():
+        return target
+    if not known.any((0, 1)).all():
+        raise ValueError("No pixel of the target is known, or none of one of its channels")
+    even = [(0, size % 2) for size in target.shape[:2]] + [(0, 0)]
+    values, counts = (np.pad(a, even) for a in (np.where(known, target, 0), known.astype(float)))
+    values, counts = (a[::2] + a[1::2] for a in (values, counts))
+    values, counts = (a[:, ::2] + a[:, 1::2] for a in (values, counts))
+    coarse = fill_unknown(values / np.maximum(counts, 1), counts > 0)
+    for axis in (0, 1):
+        coarse = _doubled(coarse, axis)
+    return np.where(known, target, coarse[: target.shape[0], : target.shape[1]])
+
+
+def _doubled(values, axis):
+    """Twice as long along an axis, by linear interpolation."""
+    values = np.moveaxis(values, axis, 0)
+    around = np.concatenate([values[:1], values, values[-1:]])
+    sides = [values + 0.25 * (neighbour - values) for neighbour in (around[:-2], around[2:])]
+    doubled = np.stack(sides, 1).reshape(-1, *values.shape[1:])
+    return np.moveaxis(doubled, 0, axis)
+
+
+def pad_to_multiple(image, factor):
+    """Repeat the last row and column until `factor` divides the height and the width."""
+    padding = [(0, -size % factor) for size in image.shape[:2]]
+    return np.pad(image, [*padding, (0, 0)], mode="edge") if np.any(padding) else image
+
+
+def _in_unit(target, known):
+    """The target with the range of what is known of each channel brought to [0, 1], and the way
+    back: offset and scale. A flat channel is 0."""
+    low = np.where(known, target, np.inf).min((0, 1))
+    high = np.where(known, target, -np.inf).max((0, 1))
+    scale = np.where(high > low, high - low, 1.0)
+    return ((target - low) / scale).astype(np.float32), low, scale
+
+
+def _network(weights, small, large):
+    """The network that makes an image of size `large` out of a target of size `small`."""
+    if isinstance(getattr(weights, "factor", None), int):
+        factors = (weights.factor,)
+    elif weights == "scenes":
+        factors = FACTORS
+    else:
+        raise ValueError(
+            '`weights` must be "scenes" or a joint upsampling network of keras_pac.models. '
+            f"Received: weights={weights!r}"
+        )
+    fitting = [n for n in factors if tuple(-(-size // n) for size in large) == tuple(small)]
+    if not fitting:
+        raise ValueError(
+            "The image must be larger than the target by a factor of "
+            f"{' or '.join(map(str, factors))}, the same in height and width: the target has the "
+            "size of the image divided by the factor, rounded up. Received: a target of "
+            f"{small[0]}x{small[1]} and an image of {large[0]}x{large[1]} pixels (rows x columns)"
+        )
+    return _scenes_network(fitting[0]) if weights == "scenes" else weights
+
+
+@functools.lru_cache
+def _scenes_network(factor):
+    return LearnedBilateralUpsample(factor, weights="scenes", dtype="float32")
+
+
+def _pieces(shape, tile, around):
+    """(channel, rows and columns of a tile, those that the network sees), in low-res pixels."""
+    rows, cols, channels = shape
+    for channel in range(channels):
+        for row, col in itertools.product(*(_along(size, tile, around) for size in (rows, cols))):
+            yield channel, *zip(row, col)
+
+
+def _along(size, tile, around):
+    """Pairs of slices along an axis; all that is seen has one size, as each size is compiled."""
+    if around is None:
+        tile, around = size, 0
+    seen = min(size, tile + 2 * around)
+    for start in range(0, size, tile):
+        first = min(max(start - around, 0), size - seen)
+        yield slice(start, min(start + tile, size)), slice(first, first + seen)
+
+
+def _enlarged(slices, factor):
+    return tuple(slice(factor * s.start, factor * s.stop) for s in slices)
+
+
+def _colors(image):
+    """RGB from 0 to 1 in float32."""
+    colors = image / np.float32(255) if image.dtype == np.uint8 else image.astype(np.float32)
+    return np.broadcast_to(colors, (*image.shape[:2], 3))
+
+
+def _check_target(target):
+    """The target as float64 (h, w, C), NaN where it is not finite."""
+    target = np.asarray(target)
+    if target.ndim not in (2, 3) or 0 in target.shape:
+        raise ValueError(
+            "`target` must be an array (height, width) or (height, width, channels), not empty. "
+            f"Received: shape {target.shape}"
+        )
+    if target.dtype.kind not in "biuf" and target.dtype.name != "bfloat16":
+        raise ValueError(f"`target` must be of a real type. Received: dtype={target.dtype}")
+    target = target.astype(np.float64).reshape(*target.shape[:2], -1)
+    target = np.where(np.isfinite(target), target, np.nan)
+    most = np.nanmax(np.abs(target), initial=0.0)
+    if most > np.finfo(np.float32).max:
+        raise ValueError(f"`target` must fit into float32, as the result. Received: {most:g} in it")
+    return target
+
+
+def _check_image(image):
+    """The image as (H, W, 1 or 3)."""
+    image = np.asarray(image)
+    image = image[..., None] if image.ndim == 2 else image
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
+        raise ValueError(
+            "`image` must be an array (height, width), (height, width, 1) or (height, width, 3), "
+            f"grey or RGB. Received: shape {image.shape}"
+        )
+    checks.colors("image", image)
+    return image
+
+
+def _check_mask(mask, shape):
+    """The mask as booleans that fit an array of the shape (h, w, C)."""
+    if mask is None:
+        return True
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in "biuf" or mask.shape not in (shape[:2], (*shape[:2], 1), shape):
+        raise ValueError(
+            "`valid_mask` must be an array of numbers or booleans of the size of the target, "
+            f"{shape[:2]} or {shape}. Received: {mask.dtype} of shape {mask.shape}"
+        )
+    return mask.reshape(*shape[:2], -1) != 0

@@ -18,7 +18,7 @@ from examples.datasets.image_folders import (
 )
 from examples.datasets.mpi_sintel import MpiSintel
 from examples.datasets.nyu_depth_v2_labeled import NyuDepthV2Labeled
-from examples.datasets.pac_scenes import PacScenes
+from examples.datasets.pac_scenes import PacManyScenes, PacScenes
 from examples.datasets.voc2012_segmentation import Voc2012Segmentation
 
 FOLDERS = {
@@ -26,6 +26,7 @@ FOLDERS = {
     "image_folder_pairs": (ImageFolderPairs, pairs_config),
 }
 RELEASES = {
+    "many_scenes": PacManyScenes,
     "mpi_sintel": MpiSintel,
     "nyu_depth_v2_labeled": NyuDepthV2Labeled,
     "scenes": PacScenes,

@@ -17,8 +17,8 @@ The defaults of train are the protocol of the paper (Su et al., CVPR 2019): Adam
 1e-4, a tenth after 3500 and after 4500 of 5000 epochs, batches of one crop of 256 pixels, flips,
 mean squared error. `<command> --help` lists every option.
 """
-TILE = 512
-NETWORKS = ("PacJointUpsample", "PacJointUpsampleLite", "DJIF")
+TILE = 1024
+NETWORKS = ("LearnedBilateralUpsample", "PacJointUpsample", "PacJointUpsampleLite", "DJIF")
 
 
 def make_parser():
@@ -30,7 +30,7 @@ def make_parser():
     return command_line.make_parser("examples.joint_upsampling", DESCRIPTION, commands)
 
 
-def add_data_options(parser, split):
+def add_data_options(parser, split, low_res=()):
     data = "name in examples.datasets, or `folder`"
     add = command_line.add_data_options(parser, data, "folder with files downloaded by hand")
     add("--split", help=f"split of the data set, or a part: train[:80%%] (default: {split})")
@@ -41,20 +41,21 @@ def add_data_options(parser, split):
     add("--target-scale", type=number, help="factor on a folder's numbers (default: 1)")
     add("--render-pass", help="clean, final or albedo, for mpi_sintel (default: clean)")
     add = parser.add_argument
-    add("--factor", type=int, choices=(4, 8, 16), default=4, help="of the upsampling")
+    add("--factor", type=int, choices=(2, 4, 8, 16), default=4, help="of the upsampling")
     add(
         "--low-res",
-        choices=("center", "last", "bilinear", "bicubic", "nearest"),
-        help="how low-res targets are made (center for depth, bilinear for flow)",
+        choices=("center", "last", "bilinear", "bicubic", "nearest", *low_res),
+        help="how low-res targets are made (center for depth, bilinear for flow)"
+        + "; any: in several ways, of which LearnedBilateralUpsample is told some" * bool(low_res),
     )
     add("--border", type=natural, default=6, metavar="N", help="pixels on each side to leave out")
 
 
 def add_train_options(parser):
-    add_data_options(parser, "train")
-    parser.set_defaults(tile=TILE)  # of images that are measured
+    add_data_options(parser, "train", ("any",))
+    parser.set_defaults(tile=TILE, tell_low_res=False)  # of images that are measured
     add = parser.add_argument
-    add("--network", choices=NETWORKS, default=NETWORKS[0], help="what to train")
+    add("--network", choices=NETWORKS, default="PacJointUpsample", help="what to train")
     add(
         "--initial-weights",
         default="random",
@@ -71,10 +72,16 @@ def add_train_options(parser):
     rates = "steps: a tenth after 70%% and 90%% of the run; cosine: down to zero"
     add("--schedule", choices=("steps", "cosine"), default="steps", help=rates)
     add("--warmup", type=natural, default=100, metavar="N", help="steps of warm-up before cosine")
-    add("--loss", choices=("l2", "l1"), default="l2", help="over known pixels")
+    add(
+        "--loss",
+        choices=("l2", "l1", "relative"),
+        default="l2",
+        help="over known pixels; relative: root of l2, of every crop as a share of bilinear's",
+    )
     add("--clip-norm", type=positive_number, help="limit of the gradient's norm (on each device)")
     add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
-    add("--color-jitter", action="store_true", help="random colours: for drawn scenes")
+    augment = "random colours, blur, noise, turns, soft edges, inverted depth: for drawn scenes"
+    add("--augment", action="store_true", help=augment)
     command_line.add_run_options(parser, save_every=500, measure="error on whole images")
     add = parser.add_argument_group("machine").add_argument
     precisions = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -104,6 +111,8 @@ def add_evaluate_options(parser):
         help="gdsr: that of guided depth super-resolution, bicubic low-res targets (Pillow's), the "
         "whole image, shares of bicubic",
     )
+    tell = "tell LearnedBilateralUpsample how low-res targets are made"
+    add("--tell-low-res", action="store_true", help=tell)
     add("--metric", choices=("rmse", "epe"), help="(epe for flow, rmse for the rest)")
     add(
         "--scale",
@@ -118,7 +127,10 @@ def add_evaluate_options(parser):
 
 def add_predict_options(parser):
     add = parser.add_argument
-    add("--weights", required=True, metavar="FILE", help="trained network (.keras)")
+    scenes = "trained network (.keras), or `scenes` for the one that comes with the package"
+    add("--weights", default="scenes", metavar="FILE", help=scenes)
+    ways = "how the low-res target came about: one sample a cell, averages, or not known"
+    add("--low-res", choices=("any", "center", "average"), default="any", help=ways)
     add(
         "--image",
         required=True,
@@ -135,7 +147,7 @@ def add_predict_options(parser):
 
 
 def add_tile_option(parser):
-    tile = "pixels of the pieces in which large images go through a network; 0: whole"
+    tile = "pixels of the tiles in which large images go through a network; 0: whole"
     parser.add_argument("--tile", type=natural, default=TILE, help=tile)
 
 

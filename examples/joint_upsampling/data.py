@@ -5,13 +5,17 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from examples.joint_upsampling.augmentation import change_guide, change_target, uniform
 from examples.joint_upsampling.low_resolution import fill_unknown, low_resolution
 from examples.training.data import kept, load_examples, numbered, readable, seeds, with_options
 from examples.training.errors import UserError
+from keras_pac.ops._geometry.resize import enlarge_bilinear
 
-# Random colours are drawn uniformly from these, so that a network does not learn those of a few
-# scenes.
-SATURATIONS, GAINS, GAMMAS = (0.0, 1.5), (0.8, 1.2), (0.7, 1.4)
+# How `--low-res any` makes low-res targets, and what the network is told of half of the crops.
+MIXTURE = {"center": 1.0, "pillow": -1.0, "area": -1.0}
+SHARES = 0.5, 0.8  # below the first "center", above the second "area"
+# Added to the error of interpolation, so that crops without an edge do not decide.
+LEAST_ERROR = 0.01
 
 
 def open_dataset(args, split):
@@ -44,7 +48,7 @@ def channels_of(examples):
 
 def low_res_or_default(how, channels):
     """The paper's ways: the centre of a cell for depth, antialiased bilinear for flow."""
-    return how or ("bilinear" if channels == 2 else "center")
+    return ("bilinear" if channels == 2 else "center") if how in (None, "any") else how
 
 
 def arrays(examples):
@@ -65,7 +69,7 @@ def check(image, target, name):
 
 
 def batches(examples, args, first_step=0):
-    """The batches of a run after `first_step`, endless: ((low-res target, guide), target)."""
+    """The batches of a run after `first_step`, endless, as `fit` takes them."""
     examples = kept(examples, prepared(examples, args))
     crops = numbered(examples, args.seed, first_step * args.batch_size).map(
         lambda number, example: crop(number, example, args), num_parallel_calls=tf.data.AUTOTUNE
@@ -105,7 +109,9 @@ def prepared(examples, args):
 def crop(number, example, args):
     """The random crop that is the example `number` of a run."""
     *arrays, limits = example
-    crop_seed, *flip_seeds, color_seed = seeds(args.seed, number, 4)
+    crop_seed, turn_seed, *flip_seeds, target_seed, guide_seed, low_seed = seeds(
+        args.seed, number, 7
+    )
     # With the same seed, all three are cropped at the same place.
     image, target, known = (
         tf.image.stateless_random_crop(x, (args.crop, args.crop, x.shape[2]), crop_seed)
@@ -120,34 +126,44 @@ def crop(number, example, args):
             if target.shape[2] == 2:  # flow (u, v) changes its sign along the mirrored axis
                 sign = tf.where(flips & (tf.range(2) == 1 - axis), -1.0, 1.0)
                 target, limits = target * sign, limits * sign
-    guide = tf.cast(image, tf.float32) / 255
-    if args.color_jitter:
-        guide = change_colors(guide, color_seed)
-    return network_example(guide, target, known, limits, args)
-
-
-def network_example(guide, target, known, limits, args):
-    """What a network takes and should return: ((low-res target, guide), target).
-
-    The low-res range of the whole image, `limits`, scales both targets to [0, 1]. Pixels of the
-    full-size one are NaN where they are not `known`.
-    """
-    offset, scale = tf.reduce_min(limits), tf.reduce_max(limits) - tf.reduce_min(limits)
-    # As in `offset_and_scale`, for a flat image.
-    offset, scale = tf.where(scale == 0, offset - 0.5, offset), tf.where(scale == 0, 1.0, scale)
-    target = (target - offset) / scale
-    how = low_res_or_default(args.low_res, target.shape[2])
-    low = low_resolution(target, args.factor, how)
-    return (low, guide), tf.where(known, target, np.float32(np.nan))
-
-
-def change_colors(guide, seed):
-    """Random saturation, brightness of each channel, and contrast of a guide in [0, 1]."""
-    saturation, gains, gamma = (
-        tf.random.stateless_uniform(shape, one, *limits)
-        for shape, one, limits in zip(
-            ([], [3], []), tf.unstack(tf.random.split(seed, 3)), (SATURATIONS, GAINS, GAMMAS)
+    guide, target = tf.cast(image, tf.float32) / 255, in_unit(target, limits)
+    if args.augment:
+        turns = tf.random.stateless_uniform([], turn_seed) < 0.5
+        guide, target, known = (
+            tf.where(turns, tf.transpose(x, (1, 0, 2)), x) for x in (guide, target, known)
         )
-    )
-    grey = tf.reduce_mean(guide, -1, keepdims=True)
-    return tf.clip_by_value((grey + saturation * (guide - grey)) * gains, 0, 1) ** gamma
+        guide, target = change_guide(guide, guide_seed), change_target(target, target_seed)
+    return network_example(guide, target, known, low_seed, args)
+
+
+def in_unit(target, limits):
+    """The target, with the low-res range of each channel of the whole image brought to [0, 1]."""
+    offset, scale = tf.reduce_min(limits, 0), tf.abs(limits[1] - limits[0])
+    return (target - offset) / tf.where(scale == 0, 1.0, scale)  # as `keras_pac.upsample` does
+
+
+def network_example(guide, target, known, seed, args):
+    """What a network takes, what it should return, and the weight of the example.
+
+    Pixels of the target are NaN where they are not `known`.
+    """
+    if args.low_res == "any":
+        chance, told = uniform(seed, 2)
+        which = tf.searchsorted(SHARES, [chance])[0]
+        low = tf.switch_case(
+            which, [lambda how=how: low_resolution(target, args.factor, how) for how in MIXTURE]
+        )
+        kind = tf.where(told < 0.5, tf.gather(tf.constant([*MIXTURE.values()]), which), 0.0)
+        inputs = low, guide, kind[None]
+    else:
+        how = low_res_or_default(args.low_res, target.shape[2])
+        low = low_resolution(target, args.factor, how)
+        inputs = low, guide
+    truth = tf.where(known, target, np.float32(np.nan))
+    if args.loss != "relative":
+        return inputs, truth
+    interpolated = enlarge_bilinear(low[None], (args.factor, args.factor))[0]
+    squares = tf.where(known, (interpolated - target) ** 2, 0.0)
+    count = tf.reduce_sum(tf.cast(known, tf.float32)) * target.shape[2]
+    error = tf.sqrt(tf.reduce_sum(squares) / tf.maximum(count, 1))
+    return inputs, truth, 1 / (error + LEAST_ERROR)

@@ -2,24 +2,23 @@
 
 import argparse
 
+import keras
 import numpy as np
 
 from examples.joint_upsampling import data
-from examples.joint_upsampling.low_resolution import (
-    crop_back,
-    fill_unknown,
-    low_resolution,
-    pad_to_multiple,
-)
-from examples.joint_upsampling.methods import interpolate, upsample
+from examples.joint_upsampling.low_resolution import fill_unknown, low_resolution
 from examples.joint_upsampling.metrics import epe, rmse
-from examples.joint_upsampling.networks import load_network, tile_size
+from examples.joint_upsampling.networks import load_network
 from examples.joint_upsampling.pictures import save_comparison
 from examples.training.errors import UserError, explained
 from examples.training.reports import picture_path, write_report
+from keras_pac import upsample
 from keras_pac.models import JointBilateralUpsample
+from keras_pac.models.upsample import pad_to_multiple
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+# What a network is told of how low-res targets are made, other than averages.
+KINDS = {"center": "center", "last": "any"}
 METRICS = {"rmse": rmse, "epe": epe}
 # What a protocol sets, and the method whose error is 1 in the table.
 PROTOCOLS = {"paper": ({}, "bilinear"), "gdsr": ({"low_res": "pillow", "border": 0}, "bicubic")}
@@ -78,7 +77,25 @@ def apply(method, example, args):
     target = pad_to_multiple(fill_unknown(example["target"]), args.factor)
     how = data.low_res_or_default(args.low_res, target.shape[2])
     result = method(low_resolution(target, args.factor, how), guide)
-    return crop_back(result, example["target"])
+    return result[: example["target"].shape[0], : example["target"].shape[1]]
+
+
+def interpolate(low, factor, interpolation):
+    """Plain upsampling ("nearest", "bilinear" or "bicubic") with half-pixel centres."""
+    size = (low.shape[0] * factor, low.shape[1] * factor)
+    return np.asarray(
+        keras.ops.image.resize(low, size, interpolation=interpolation, data_format="channels_last")
+    )
+
+
+def with_network(network, args):
+    """Upsampling by a network, as a function of the low-res target and the guide."""
+    told = KINDS.get(args.low_res or "center", "average") if args.tell_low_res else "any"
+
+    def method(low, guide):
+        return upsample(low, guide, told, network, tile=args.tile or max(guide.shape))
+
+    return method
 
 
 def cut_to_multiple(example, factor):
@@ -112,11 +129,7 @@ def check_truth(example, border):
 
 def mean_error(network, examples, args):
     """The mean error of a network over the examples, in the unit of the target."""
-
-    def method(low, guide):
-        return upsample(network, low, guide, tile_size(args.tile, args.factor))
-
-    metric = default_metric(examples)
+    method, metric = with_network(network, args), default_metric(examples)
     errors = [
         error(metric, apply(method, example, args), example["target"], args.border)
         for example in data.arrays(examples)
@@ -130,21 +143,16 @@ def make_methods(args):
         name: lambda low, guide, name=name: interpolate(low, args.factor, name)
         for name in INTERPOLATIONS
     }
-    tile = tile_size(args.tile, args.factor)
-
-    def with_network(network):
-        return lambda low, guide: upsample(network, low, guide, tile)
-
     for size, space, color in args.bilateral or [default_bilateral(args.factor)]:
         name = f"joint bilateral {size:.0f}, {space:g}, {color:g}"
         with explained(f"--bilateral {size:g} {space:g} {color:g}: ", ValueError):
             network = JointBilateralUpsample(args.factor, int(size), space, color)
-        methods[name] = with_network(network)
+        methods[name] = with_network(network, args)
     for path in args.weights:
         network = load_network(path)
         if network.factor != args.factor:
             raise UserError(f"{path} upsamples ×{network.factor}, not ×{args.factor}")
-        methods[str(path)] = with_network(network)
+        methods[str(path)] = with_network(network, args)
     return methods
 
 

@@ -9,6 +9,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.transform import resize
 
 LOW_RES = ("center", "last", "bilinear", "bicubic", "nearest")
+PILLOW = {"pillow": Image.Resampling.BICUBIC, "area": Image.Resampling.BOX}
 ORDERS = {"nearest": 0, "bilinear": 1, "bicubic": 3}
 
 
@@ -25,10 +26,10 @@ def sample_centers(image, factor):
 def low_resolution(image, factor, how="center"):
     """The low-res image, `factor` times smaller, made in one of the ways of `LOW_RES`.
 
-    "center" and "last" take one pixel of every cell; the others are scikit-image's antialiased
-    `resize`, and "pillow" is Pillow's bicubic one. Height and width must be multiples of `factor`.
-    The image is a NumPy array or, in a `tf.data` pipeline, a tensor; the result is of the same
-    kind.
+    "center" and "last" take one pixel of every cell, "area" their mean; "pillow" is Pillow's
+    bicubic reduction. The others are scikit-image's antialiased `resize`. Height and width must be
+    multiples of `factor`. The image is a NumPy array or, in a `tf.data` pipeline, a tensor; the
+    result is of the same kind.
     """
     if how == "center":
         return sample_centers(image, factor)
@@ -43,28 +44,18 @@ def low_resolution(image, factor, how="center"):
     rows, cols = (_resizing(n, factor, how).astype(image.dtype.name) for n in image.shape[:2])
     reduced = einsum("ri,ijc,sj->rsc", rows, image, cols)
     # Bicubic interpolation overshoots at edges; scikit-image clips that, Pillow does not.
-    return reduced if how == "pillow" else clip(reduced, low, high)
+    return reduced if how in PILLOW else clip(reduced, low, high)
 
 
 @functools.lru_cache(maxsize=16)
 def _resizing(size, factor, how):
     """The matrix that resizes one axis; kept, since crops have few sizes."""
     shape = (size // factor, size)
-    if how == "pillow":
+    if how in PILLOW:
         each = Image.fromarray(np.eye(size, dtype=np.float32))
-        return np.asarray(each.resize(shape[::-1], Image.Resampling.BICUBIC))
+        # Pillow resizes along one axis only: the other keeps its size.
+        return np.asarray(each.resize(shape[::-1], PILLOW[how]))
     return resize(np.eye(size), shape, order=ORDERS[how], anti_aliasing=True, clip=False)
-
-
-def pad_to_multiple(image, factor):
-    """Repeat the last row and column until `factor` divides the height and the width."""
-    rows, cols = (-size % factor for size in image.shape[:2])
-    return np.pad(image, ((0, rows), (0, cols), (0, 0)), mode="edge")
-
-
-def crop_back(result, image):
-    """Undo `pad_to_multiple`: the part of the result that has the size of the image."""
-    return result[: image.shape[0], : image.shape[1]]
 
 
 def fill_unknown(target):
@@ -76,11 +67,3 @@ def fill_unknown(target):
         raise ValueError("every pixel of the target is unknown")
     row, col = distance_transform_edt(unknown, return_distances=False, return_indices=True)
     return target[row, col]
-
-
-def offset_and_scale(low):
-    """The numbers that bring a target to [0, 1]: (target - offset) / scale."""
-    offset, scale = low.min(), low.max() - low.min()
-    if scale == 0:  # a flat image: from half a unit below its value to half a unit above
-        offset, scale = offset - 0.5, 1.0
-    return float(offset), float(scale)

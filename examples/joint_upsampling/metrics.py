@@ -8,13 +8,16 @@ from keras import ops
 
 from examples.files import FLOW_LIMIT
 
+SMALLEST_SQUARE = 1e-12  # the root has no gradient at 0
+
 
 @keras.saving.register_keras_serializable("keras_pac_examples")
 class KnownPixels(keras.losses.Loss):
-    """The mean error over the known pixels of every example; 0 where there are none.
+    """The error over the known pixels of every example; 0 where there are none.
 
     Args:
-        kind: "l2" for squared errors, "l1" for absolute ones.
+        kind: "l2" for the mean of squared errors, "l1" for that of absolute ones, "relative" for
+            the root of the first, whose examples have a weight: 1 / the error of interpolation.
     """
 
     def __init__(self, kind="l2", name="known_pixels", **kwargs):
@@ -25,7 +28,8 @@ class KnownPixels(keras.losses.Loss):
         known, differences = _differences(y_true, y_pred)
         errors = ops.abs(differences) if self.kind == "l1" else ops.square(differences)
         count = ops.sum(known, axis=(1, 2, 3)) * differences.shape[-1]
-        return ops.sum(errors, axis=(1, 2, 3)) / ops.maximum(count, 1)
+        mean = ops.sum(errors, axis=(1, 2, 3)) / ops.maximum(count, 1)
+        return ops.sqrt(mean + SMALLEST_SQUARE) if self.kind == "relative" else mean
 
     def get_config(self):
         return {**super().get_config(), "kind": self.kind}

@@ -4,8 +4,12 @@ from examples.joint_upsampling.initial_weights import start_as_interpolation
 from examples.training.errors import UserError
 from examples.training.networks import read_network
 from keras_pac.models import DJIF, PacJointUpsample, PacJointUpsampleLite
+from keras_pac.models.learned_bilateral_upsample import LearnedBilateralUpsample
 
-NETWORKS = {network.__name__: network for network in (PacJointUpsample, PacJointUpsampleLite, DJIF)}
+NETWORKS = {
+    network.__name__: network
+    for network in (DJIF, LearnedBilateralUpsample, PacJointUpsample, PacJointUpsampleLite)
+}
 
 
 def make_network(name, factor, precision="float32", initial_weights="random"):
@@ -40,8 +44,3 @@ def load_network(path):
     if not isinstance(getattr(network, "factor", None), int):
         raise UserError(f"{path} is no joint upsampling network: it has no factor")
     return network
-
-
-def tile_size(pixels, factor):
-    """The `--tile` option in low-res pixels; None for the whole image."""
-    return max(1, pixels // factor) if pixels else None

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from examples import files
-from examples.joint_upsampling.low_resolution import crop_back, fill_unknown, pad_to_multiple
-from examples.joint_upsampling.methods import upsample
-from examples.joint_upsampling.networks import load_network, tile_size
+from examples.joint_upsampling.networks import load_network
 from examples.training.errors import UserError, explained, full_disk_explained
+from keras_pac import upsample
 
 OUTPUT_SUFFIXES = (".png", ".npy", ".flo")
 
@@ -23,12 +22,10 @@ def predict(args):
     with explained("", OSError, ValueError):
         guide = files.read_image(args.image)
         low = files.read_target(args.depth, args.unknown, args.target_scale)
-    network = load_network(args.weights)
-    with explained(f"{args.depth}: ", ValueError):
-        low = fill_unknown(low)
-    padded = _padded_guide(guide, low, network.factor, args)
-    tile = tile_size(args.tile, network.factor)
-    result = crop_back(upsample(network, low, padded, tile), guide)
+    network = args.weights if args.weights == "scenes" else load_network(args.weights)
+    with explained(f"{args.image} and {args.depth}: ", ValueError):
+        tile = args.tile or max(guide.shape)
+        result = upsample(low, guide, args.low_res, network, tile=tile)
     output.parent.mkdir(parents=True, exist_ok=True)
     # A ValueError tells of depth that does not fit into 16 bits, for example.
     with explained("", ValueError), full_disk_explained(f"{output} was not written."):
@@ -42,23 +39,7 @@ def _write(path, result, low, unit):
     if path.suffix == ".flo":
         return files.write_flow(path, result)
     largest = 65535 * unit
-    if path.suffix == ".png" and low.min() >= 0 and low.max() <= largest:
+    if path.suffix == ".png" and np.nanmin(low) >= 0 and np.nanmax(low) <= largest:
         # A network overshoots a little at edges; a PNG holds nothing below 0 or above 65535.
         result = np.clip(result, 0, largest)
     files.write_depth(path, result, unit)
-
-
-def _padded_guide(guide, low, factor, args):
-    """The guide at `factor` times the size of the low-res target.
-
-    Where the factor does not divide the size of an image, its low-res image has one more row or
-    column. Then the last row or column of the guide is repeated, and the result is cropped back.
-    """
-    needed = tuple(-(-size // factor) for size in guide.shape[:2])
-    if low.shape[:2] != needed:
-        raise UserError(
-            f"{args.image} has {guide.shape[0]}x{guide.shape[1]} pixels (rows x columns), which "
-            f"goes with a low-res target of {needed[0]}x{needed[1]} at a factor of {factor}. "
-            f"{args.depth} has {low.shape[0]}x{low.shape[1]}"
-        )
-    return pad_to_multiple(guide, factor)

@@ -18,14 +18,14 @@ def train(args):
     """Run or resume the training that `args` describe; returns the path of the trained network."""
     strategy = make_strategy(args.devices, args.workers)
     run = Run(args, is_chief(strategy))
-    check_sizes(args, strategy)
+    check_options(args, strategy)
     examples = data.open_dataset(args, data.split_or_default(args))
     validation = args.validation and data.open_dataset(args, args.validation)
     if validation:
         for example in data.arrays(validation):  # an error now, not at the end
             check_truth(example, args.border)
     steps = args.steps or math.ceil(args.epochs * examples.count / args.batch_size)
-    how = data.low_res_or_default(args.low_res, data.channels_of(examples))
+    how = args.low_res or data.low_res_or_default(None, data.channels_of(examples))
     run.plan(steps, {**settings_of(args, examples), "low_res": how})
 
     keras.utils.set_random_seed(args.seed)
@@ -70,12 +70,14 @@ def make_optimizer(args, steps):
     return optimizer
 
 
-def check_sizes(args, strategy):
+def check_options(args, strategy):
     """Raise a UserError unless the crop fits the factor, and the batch the devices."""
     if args.crop % args.factor:
         raise UserError(
             f"The crop must be a multiple of the factor: {args.crop} of {args.factor} is not"
         )
+    if args.low_res == "any" and args.network != "LearnedBilateralUpsample":
+        raise UserError("--low-res any is for --network LearnedBilateralUpsample, which is told")
     if args.batch_size % strategy.num_replicas_in_sync:
         raise UserError(
             f"--batch-size {args.batch_size} cannot be shared equally by "

@@ -1,10 +1,15 @@
 """Colours of surfaces, as (rows, cols, 3) arrays in [0, 1]; positions are in pixels."""
 
+import functools
 import math
 
 import numpy as np
+from skimage import data
 
 from examples.scenes.shapes import random_outline
+
+# Free of copyright, and part of scikit-image.
+PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel")
 
 
 def random_color(rng):
@@ -28,6 +33,8 @@ def smooth_noise(rng, shape, cell):
 
 def random_texture(rng, u, v, color, supersampling):
     """Colours around `color` at positions u, v (in pixels, along the axes of the object)."""
+    if rng.random() < 0.35:
+        return _photograph(rng, u, v, color)
     result = np.broadcast_to(color.astype(np.float32), (*u.shape, 3)).copy()
     for _ in range(rng.integers(0, 5)):
         pattern = rng.choice([_grain, _clouds, _stripes, _checks, _joints, _print, _print])
@@ -87,3 +94,24 @@ def _print(rng, u, v, supersampling):
         inside = outline(figure_u / half, figure_v / (half * stretch))
         amount[part][inside] = rng.uniform(0.3, 1)
     return amount
+
+
+def _photograph(rng, u, v, color):
+    """Part of a photograph, enlarged or reduced, in its own colours or around `color`."""
+    photograph = _photographs()[rng.integers(len(PHOTOGRAPHS))]
+    scale = math.exp(rng.uniform(math.log(0.5), math.log(3)))
+    place = []
+    for position, size in zip((v, u), photograph.shape):
+        steps = (position * scale + rng.uniform(0, 2 * size)) % (2 * size - 2)
+        place.append(np.abs(steps - (size - 1)).astype(int))  # mirrored where it ends
+    part = photograph[tuple(np.broadcast_arrays(*place))]
+    if rng.random() < 0.5 and part.size:
+        part = (part - part.mean((0, 1))) * rng.uniform(0.3, 1.2) + color
+    return np.clip(part, 0, 1).astype(np.float32)
+
+
+@functools.cache
+def _photographs():
+    """Pictures that come with scikit-image, as (rows, cols, 3) arrays in [0, 1]."""
+    pictures = (getattr(data, name)() / np.float32(255) for name in PHOTOGRAPHS)
+    return [np.broadcast_to(p.reshape(*p.shape[:2], -1), (*p.shape[:2], 3)) for p in pictures]

@@ -15,10 +15,10 @@ from examples.demo.__main__ import tune_joint_bilateral
 from examples.demo.motorcycle import load_motorcycle
 from examples.joint_upsampling import data, evaluate
 from examples.joint_upsampling.initial_weights import start_as_interpolation
-from examples.joint_upsampling.low_resolution import fill_unknown, offset_and_scale, sample_centers
-from examples.joint_upsampling.methods import interpolate, network_inputs, upsample
+from examples.joint_upsampling.low_resolution import fill_unknown, sample_centers
 from examples.joint_upsampling.metrics import rmse
 from examples.scenes.drawing import draw_scene
+from keras_pac import upsample
 from keras_pac.models import JointBilateralUpsample, PacJointUpsampleLite
 from tests.support.joint_upsampling_child import drawn_examples, examples_of
 from tests.support.paths import REFERENCE
@@ -48,27 +48,8 @@ def test_rmse_leaves_out_unknown_pixels():
 
 
 def test_bilinear_interpolation(reference):
-    results = [interpolate(low, 4, "bilinear") for low in reference["target_low"]]
+    results = [evaluate.interpolate(low, 4, "bilinear") for low in reference["target_low"]]
     np.testing.assert_allclose(results, reference["bilinear_x4"], atol=1e-6)
-
-
-def test_the_scale_brings_a_target_to_0_1():
-    low = np.array([[[3.0], [7.0]]])
-    offset, scale = offset_and_scale(low)
-    np.testing.assert_allclose((low - offset) / scale, [[[0.0], [1.0]]])
-
-
-def test_the_scale_of_a_flat_target_puts_it_in_the_middle():
-    assert offset_and_scale(np.full((2, 2, 1), 3.0)) == (2.5, 1.0)
-
-
-def test_upsample_brings_the_output_back_to_the_scale_of_the_target():
-    target_low, guide = keras.Input((None, None, 1)), keras.Input((None, None, 3))
-    enlarged = keras.layers.UpSampling2D(4)(target_low) + 0 * guide[..., :1]
-    model = keras.Model([target_low, guide], enlarged)
-    low = np.random.default_rng(0).uniform(5, 60, (3, 5, 1)).astype(np.float32)
-    result = upsample(model, low, np.zeros((12, 20, 3), np.uint8))
-    np.testing.assert_allclose(result, interpolate(low, 4, "nearest"), rtol=1e-6)
 
 
 def test_unknown_disparity_gets_the_nearest_known_value():
@@ -77,12 +58,12 @@ def test_unknown_disparity_gets_the_nearest_known_value():
 
 
 def test_the_best_joint_bilateral_filter_is_taken():
-    args = argparse.Namespace(factor=4, low_res=None, border=2, tile=None)
+    args = argparse.Namespace(factor=4, low_res=None, border=2, tile=0, tell_low_res=False)
     scenes = examples_of(list(drawn_examples(2, size=32, first=1)))
 
     def error(model):
         results = [
-            evaluate.apply(functools.partial(upsample, model), example, args)
+            evaluate.apply(functools.partial(upsample, weights=model), example, args)
             for example in data.arrays(scenes)
         ]
         truths = [example["target"] for example in data.arrays(scenes)]
@@ -146,7 +127,7 @@ def test_scenes_have_color_edges_without_depth_edges_and_the_opposite():
 
 
 def test_the_data_set_has_what_its_builder_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(pac_scenes, "SCENES", {"train": 3, "validation": 2})
+    monkeypatch.setattr(pac_scenes.PacScenes, "SCENES", {"train": 3, "validation": 2})
     builder = pac_scenes.PacScenes(data_dir=tmp_path)
     builder.download_and_prepare()
     scenes = builder.as_dataset()
@@ -162,9 +143,8 @@ def test_training_starts_near_interpolation_with_a_guide_that_matters():
     start_as_interpolation(network)
     image, disparity = draw_scene(np.random.default_rng(0), 112)
     target = disparity[..., None]
-    offset, scale = offset_and_scale(sample_centers(target, 4))
-    low, guide = network_inputs(sample_centers(target, 4), image, offset, scale)
-    target = (target - offset) / scale
-    guided, flat = (network([low, g], training=False).numpy() for g in (guide, 0 * guide))
-    assert rmse(guided[0], target) < 0.3
-    assert np.abs(guided - flat).mean() > 0.02
+    low = sample_centers(target, 4)
+    guided, flat = (upsample(low, g, weights=network) for g in (image, 0 * image))
+    scale = low.max() - low.min()
+    assert rmse(guided, target) < 0.3 * scale
+    assert np.abs(guided - flat).mean() > 0.02 * scale

@@ -21,7 +21,7 @@ TRAIN = {
 DECIDING = {
     joint_upsampling: "--network DJIF; --factor 8; --low-res last; --batch-size 2; --crop 64; "
     "--initial-weights interpolation; --learning-rate 1; --schedule cosine; --warmup 1; "
-    "--loss l1; --clip-norm 1; --no-flips; --color-jitter; --seed 1; --precision mixed_float16",
+    "--loss l1; --clip-norm 1; --no-flips; --augment; --seed 1; --precision mixed_float16",
     segmentation: "--network FCN8s; --classes 6; --padding same; --weights imagenet; --swap a; "
     "--guide a; --guide-scale 1; --crf 4d; --color-scale 9; --position-scale 9; "
     "--mean-field-steps 1; --loose; --crf-alone; --batch-size 2; --crop 64; --no-flips; "

@@ -122,7 +122,7 @@ class PacScenesTest(BuilderTestCase):
 
     @classmethod
     def make_dummy_data(cls, folder):
-        cls.patch(pac_scenes, "SCENES", cls.SPLITS)
+        cls.patch(pac_scenes.PacScenes, "SCENES", cls.SPLITS)
 
 
 del BuilderTestCase  # it is no test itself

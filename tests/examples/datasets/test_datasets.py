@@ -349,7 +349,7 @@ def test_no_pairs(load, tmp_path):
 
 
 def test_scenes(load, monkeypatch):
-    monkeypatch.setattr(pac_scenes, "SCENES", {"train": 2, "validation": 1})
+    monkeypatch.setattr(pac_scenes.PacScenes, "SCENES", {"train": 2, "validation": 1})
     scenes = load("scenes", "train")
     assert sorted(scenes) == ["train_000", "train_001"]
     assert scenes["train_000"]["target"].shape == (192, 192, 1)
@@ -376,6 +376,6 @@ def test_a_manual_directory_that_lacks_the_files(name, load, tmp_path):
 
 
 def test_a_split_that_is_not_there(load, monkeypatch):
-    monkeypatch.setattr(pac_scenes, "SCENES", {"train": 1, "validation": 1})
+    monkeypatch.setattr(pac_scenes.PacScenes, "SCENES", {"train": 1, "validation": 1})
     with pytest.raises(ValueError, match="(?s)test.*validation"):
         load("scenes", "test")

@@ -12,8 +12,8 @@ from examples import files
 from examples.joint_upsampling import data, pictures
 from examples.joint_upsampling.initial_weights import start_as_interpolation
 from examples.joint_upsampling.low_resolution import fill_unknown
-from examples.joint_upsampling.methods import upsample
 from examples.training.errors import UserError
+from keras_pac import upsample
 from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsampleLite
 from tests.support.joint_upsampling_child import drawn_examples, examples_of
 from tests.support.joint_upsampling_program import run_program
@@ -48,7 +48,7 @@ def test_prediction(tmp_path, interpolating, size, suffix):
     network = keras.models.load_model(interpolating)
     guide = np.broadcast_to(files.read_image(tmp_path / "image.jpg")[:1, :1], (48, 64, 3))
     filled = np.where(low == 0, 1.5, low / 1000)[..., None].astype(np.float32)
-    expected = upsample(network, filled, guide)[: size[0], : size[1]]
+    expected = upsample(filled, guide, weights=network)[: size[0], : size[1]]
     np.testing.assert_allclose(depth, expected, atol=0.0006)
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
@@ -60,7 +60,7 @@ def test_prediction_of_flow(tmp_path, interpolating, rng):
     files.write_flow(tmp_path / "low.flo", low)
     inputs = ["--image", tmp_path / "image.png", "--depth", tmp_path / "low.flo"]
     run_program("predict", "--weights", interpolating, *inputs, "--output", tmp_path / "result.flo")
-    expected = upsample(keras.models.load_model(interpolating), low, guide)
+    expected = upsample(low, guide, weights=keras.models.load_model(interpolating))
     np.testing.assert_allclose(files.read_flow(tmp_path / "result.flo"), expected, atol=1e-5)
 
 
@@ -89,12 +89,16 @@ def test_prediction_checks_the_sizes(tmp_path, interpolating):
     np.save(tmp_path / "low.npy", np.ones((12, 15), np.float32))
     command = ["predict", "--weights", interpolating, "--image", tmp_path / "image.png"]
     command += ["--depth", tmp_path / "low.npy"]
-    with pytest.raises(UserError, match="image.png has 48x64 .* 12x16 .* factor of 4.*12x15"):
+    with pytest.raises(
+        UserError,
+        match="image.png and .*low.npy: .* by a factor of 4, .* 12x15 and an image of 48x64 pixels",
+    ):
         run_program(*command, "--output", tmp_path / "a.npy")
     with pytest.raises(UserError, match="nowhere.npy"):
         depth = ["--depth", tmp_path / "nowhere.npy", "--output", tmp_path / "a.npy"]
         run_program(*command, *depth)
-    with pytest.raises(UserError, match="low.npy: every pixel of the target is unknown"):
+    np.save(tmp_path / "low.npy", np.ones((12, 16), np.float32))
+    with pytest.raises(UserError, match="low.npy: No pixel of the target is known"):
         run_program(*command, "--unknown", 1, "--output", tmp_path / "a.npy")
     with pytest.raises(UserError, match="must end in"):
         run_program(*command, "--output", tmp_path / "a.jpg")
@@ -133,9 +137,9 @@ def test_evaluation(drawn, tmp_path, capsys):
     assert ["nearest", f"{means['nearest']:.4f}", f"{share:.3f}"] in table
 
 
-@pytest.mark.parametrize(("tile", "largest"), [(24, 6 + 1), (0, 12)])
+@pytest.mark.parametrize(("tile", "largest"), [(24, 6 + 2), (0, 12)])
 def test_images_go_through_a_network_in_tiles(monkeypatch, tmp_path, tile, largest):
-    """Of 6 low-res pixels and the one beside them that a window of 9 pixels reaches."""
+    """Of 6 low-res pixels and the one on each side that a window of 9 pixels reaches."""
     one = examples_of([next(drawn_examples())])
     monkeypatch.setattr(data, "open_dataset", lambda args, split: one)
     filter, seen, call = JointBilateralUpsample(4, 9, 0.4, 6), [], JointBilateralUpsample.call

@@ -7,9 +7,7 @@ import pytest
 from PIL import Image
 
 from examples.joint_upsampling import evaluate, low_resolution, metrics
-from examples.joint_upsampling.methods import upsample
 from examples.training.errors import UserError
-from keras_pac.models import DJIF, JointBilateralUpsample, PacJointUpsample, PacJointUpsampleLite
 from tests.support.paths import REFERENCE
 
 
@@ -32,6 +30,14 @@ def test_bicubic_by_pillow(factor, rng):
     expected = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
     low = low_resolution.low_resolution(image[..., None], factor, "pillow")
     np.testing.assert_allclose(low[..., 0], expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [2, 16])
+def test_area_is_the_mean_of_each_cell(factor, rng):
+    image = rng.uniform(-3, 200, (32, 48, 2)).astype(np.float32)
+    expected = image.reshape(32 // factor, factor, 48 // factor, factor, 2).mean((1, 3))
+    low = low_resolution.low_resolution(image, factor, "area")
+    np.testing.assert_allclose(low, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("metric", ["rmse", "epe"])
@@ -79,38 +85,3 @@ def test_a_size_that_the_factor_does_not_divide_is_padded_and_cropped_back():
     ((low, guide),) = seen
     assert guide.shape == (8, 12, 3) and result.shape == (7, 9, 1)
     np.testing.assert_array_equal(low[..., 0], target[[1, 5]][:, [1, 5, 8], 0])
-
-
-@pytest.mark.parametrize(
-    "network",
-    [
-        lambda: PacJointUpsample(2),
-        lambda: PacJointUpsample(4),
-        lambda: PacJointUpsampleLite(8),
-        lambda: PacJointUpsampleLite(16),
-        lambda: DJIF(1),
-        lambda: DJIF(4),
-        lambda: JointBilateralUpsample(4, 13, 0.3, 6.0),
-    ],
-    ids=["pac_x2", "pac_x4", "lite_x8", "lite_x16", "djif_x1", "djif_x4", "bilateral_x4"],
-)
-def test_pieces_give_the_same_result_as_the_whole_image(network, rng):
-    network = network()
-    factor = network.factor
-    low = rng.uniform(2, 9, (26, 33, 1)).astype(np.float32)
-    guide = rng.integers(0, 256, (26 * factor, 33 * factor, 3), np.uint8)
-    whole, pieces = (upsample(network, low, guide, tile) for tile in (None, 7))
-    np.testing.assert_allclose(pieces, whole, atol=2e-5 * np.abs(whole).max())
-
-
-def test_a_network_of_unknown_reach_gets_the_whole_image(rng):
-    low = rng.uniform(2, 9, (6, 8, 1)).astype(np.float32)
-    sizes = []
-
-    def network(inputs, training):
-        sizes.append([tensor.shape[1:3] for tensor in inputs])
-        return np.repeat(np.repeat(inputs[0], 2, axis=1), 2, axis=2)
-
-    result = upsample(network, low, np.zeros((12, 16, 3), np.uint8), tile=3)
-    assert sizes == [[(6, 8), (12, 16)]]
-    np.testing.assert_allclose(result[::2, ::2], low, rtol=1e-6)

@@ -18,6 +18,7 @@ The defaults of train are the protocol of the paper (Su et al., CVPR 2019): Adam
 mean squared error. `<command> --help` lists every option.
 """
 TILE = 1024
+NETWORK = "trained network (.keras), or `scenes` for the one that comes with the package"
 NETWORKS = ("LearnedBilateralUpsample", "PacJointUpsample", "PacJointUpsampleLite", "DJIF")
 
 
@@ -94,7 +95,7 @@ def add_train_options(parser):
 def add_evaluate_options(parser):
     add_data_options(parser, "test")
     add = parser.add_argument
-    add("--weights", nargs="*", default=[], metavar="FILE", help="trained networks (.keras)")
+    add("--weights", nargs="*", default=[], metavar="FILE", help=f"{NETWORK}, several")
     add(
         "--bilateral",
         nargs=3,
@@ -127,8 +128,7 @@ def add_evaluate_options(parser):
 
 def add_predict_options(parser):
     add = parser.add_argument
-    scenes = "trained network (.keras), or `scenes` for the one that comes with the package"
-    add("--weights", default="scenes", metavar="FILE", help=scenes)
+    add("--weights", default="scenes", metavar="FILE", help=NETWORK)
     ways = "how the low-res target came about: one sample a cell, averages, or not known"
     add("--low-res", choices=("any", "center", "average"), default="any", help=ways)
     add(

@@ -1,8 +1,8 @@
 """Random changes that make drawn scenes as varied as photographs and measured depth.
 
-Guides are (rows, cols, 3) and targets (rows, cols, 1) in [0, 1]; `seed` is one of
-`examples.training.data.seeds`. Drawn scenes have sharp edges, one camera and few colours: a network
-that has seen only these fails on real pictures.
+Guides are (rows, cols, 3) in [0, 1]; targets are (rows, cols, 1), their low-res range in [0, 1].
+`seed` is one of `examples.training.data.seeds`. Drawn scenes have sharp edges, one camera and few
+colours: a network that has seen only these fails on real pictures.
 """
 
 import tensorflow as tf

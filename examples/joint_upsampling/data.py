@@ -9,7 +9,6 @@ from examples.joint_upsampling.augmentation import change_guide, change_target, 
 from examples.joint_upsampling.low_resolution import fill_unknown, low_resolution
 from examples.training.data import kept, load_examples, numbered, readable, seeds, with_options
 from examples.training.errors import UserError
-from keras_pac.ops._geometry.resize import enlarge_bilinear
 
 # How `--low-res any` makes low-res targets, and what the network is told of half of the crops.
 MIXTURE = {"center": 1.0, "pillow": -1.0, "area": -1.0}
@@ -162,7 +161,7 @@ def network_example(guide, target, known, seed, args):
     truth = tf.where(known, target, np.float32(np.nan))
     if args.loss != "relative":
         return inputs, truth
-    interpolated = enlarge_bilinear(low[None], (args.factor, args.factor))[0]
+    interpolated = tf.image.resize(low, target.shape[:2])  # bilinear
     squares = tf.where(known, (interpolated - target) ** 2, 0.0)
     count = tf.reduce_sum(tf.cast(known, tf.float32)) * target.shape[2]
     error = tf.sqrt(tf.reduce_sum(squares) / tf.maximum(count, 1))

@@ -13,7 +13,7 @@ from examples.joint_upsampling.pictures import save_comparison
 from examples.training.errors import UserError, explained
 from examples.training.reports import picture_path, write_report
 from keras_pac import upsample
-from keras_pac.models import JointBilateralUpsample
+from keras_pac.models import JointBilateralUpsample, LearnedBilateralUpsample
 from keras_pac.models.upsample import pad_to_multiple
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -90,9 +90,10 @@ def interpolate(low, factor, interpolation):
 
 def with_network(network, args):
     """Upsampling by a network, as a function of the low-res target and the guide."""
-    told = KINDS.get(args.low_res or "center", "average") if args.tell_low_res else "any"
 
     def method(low, guide):
+        how = data.low_res_or_default(args.low_res, low.shape[2])
+        told = KINDS.get(how, "average") if args.tell_low_res else "any"
         return upsample(low, guide, told, network, tile=args.tile or max(guide.shape))
 
     return method
@@ -149,11 +150,16 @@ def make_methods(args):
             network = JointBilateralUpsample(args.factor, int(size), space, color)
         methods[name] = with_network(network, args)
     for path in args.weights:
-        network = load_network(path)
+        network = scenes(args.factor) if path == "scenes" else load_network(path)
         if network.factor != args.factor:
             raise UserError(f"{path} upsamples ×{network.factor}, not ×{args.factor}")
         methods[str(path)] = with_network(network, args)
     return methods
+
+
+def scenes(factor):
+    """The network that comes with the package."""
+    return LearnedBilateralUpsample(factor, weights="scenes")
 
 
 def default_bilateral(factor):

@@ -18,8 +18,8 @@ def train(args):
     """Run or resume the training that `args` describe; returns the path of the trained network."""
     strategy = make_strategy(args.devices, args.workers)
     run = Run(args, is_chief(strategy))
-    check_options(args, strategy)
     examples = data.open_dataset(args, data.split_or_default(args))
+    check_options(args, strategy, data.channels_of(examples))
     validation = args.validation and data.open_dataset(args, args.validation)
     if validation:
         for example in data.arrays(validation):  # an error now, not at the end
@@ -70,7 +70,7 @@ def make_optimizer(args, steps):
     return optimizer
 
 
-def check_options(args, strategy):
+def check_options(args, strategy, channels):
     """Raise a UserError unless the crop fits the factor, and the batch the devices."""
     if args.crop % args.factor:
         raise UserError(
@@ -78,6 +78,8 @@ def check_options(args, strategy):
         )
     if args.low_res == "any" and args.network != "LearnedBilateralUpsample":
         raise UserError("--low-res any is for --network LearnedBilateralUpsample, which is told")
+    if args.augment and channels != 1:
+        raise UserError(f"--augment is for targets of one channel; these have {channels}")
     if args.batch_size % strategy.num_replicas_in_sync:
         raise UserError(
             f"--batch-size {args.batch_size} cannot be shared equally by "

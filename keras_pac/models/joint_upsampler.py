@@ -19,7 +19,7 @@ class JointUpsampler(keras.Model):
     def __init__(self, factor, **kwargs):
         checks.positive_integer("factor", factor)
         super().__init__(**kwargs)
-        self.factor = factor
+        self.factor = int(factor)
 
     def build_for_any_size(self):
         """Make the weights, and tell `export` the shapes of the inputs.

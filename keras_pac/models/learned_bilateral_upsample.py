@@ -43,7 +43,8 @@ class LearnedBilateralUpsample(JointUpsampler):
     within the values around it; r sharpens targets that are averages of cells.
 
     A third input tells the network whether a target has one sample a cell or averages. Every
-    channel of the target passes through it as an image of its own.
+    channel of the target passes through it as an image of its own. An exported model takes two
+    inputs.
 
     Args:
         factor: int, 2, 4, 8 or 16. How many times larger the result is than the target, in height
@@ -93,7 +94,9 @@ class LearnedBilateralUpsample(JointUpsampler):
             return layers.Conv2D(filters, kernel_size, activation=activation, **kwargs, **options)
 
         small = SMALL[factor]
-        halvings = [HALF] + [small] * (factor.bit_length() - 2)  # down to the size of the target
+        halvings = [HALF] + [small] * (
+            self.factor.bit_length() - 2
+        )  # down to the size of the target
         self.reducing = [conv(filters, 4, strides=2) for filters in halvings]
         self.joining = conv(small)
         self.residual = [conv(small, dilation_rate=rate) for rate in DILATIONS]
@@ -160,9 +163,15 @@ class LearnedBilateralUpsample(JointUpsampler):
     def call(self, inputs):
         target_low, guide, kind = self.check_inputs(inputs)
         channels = ops.shape(target_low)[3]
-        x, guide = channels_to_batch(target_low), ops.repeat(guide, channels, axis=0)
+        x = channels_to_batch(target_low)
+        _, height, width, _ = ops.shape(guide)
+        # LiteRT's converter must know the number of channels, which `ops.repeat` forgets.
+        guide = ops.reshape(ops.repeat(guide, channels, axis=0), (-1, height, width, 3))
         local, spread, contrast = _local_units(x)
-        kind = ops.zeros_like(x[:, 0, 0]) if kind is None else ops.repeat(kind, channels, axis=0)
+        if kind is None:
+            kind = ops.zeros_like(x[:, 0, 0])
+        else:
+            kind = ops.repeat(ops.cast(kind, x.dtype), channels, axis=0)
 
         enlarged = enlarge_bilinear(
             ops.concatenate([x, local, spread], axis=3), (self.factor, self.factor)
@@ -186,8 +195,7 @@ class LearnedBilateralUpsample(JointUpsampler):
         for layer in self.residual:
             h = h + layer(h)
         for layer, skip in zip(self.enlarging, skips[-2::-1]):
-            h = ops.repeat(ops.repeat(h, 2, axis=1), 2, axis=2)
-            h = layer(ops.concatenate([h, skip], axis=3))
+            h = layer(ops.concatenate([_doubled(h), skip], axis=3))
         h = self.head(h)
         features = [2 * ops.tanh(h[..., :FEATURES]), self.color_scale * guide]
         return ops.concatenate(features, axis=3), h[..., FEATURES:]
@@ -197,6 +205,13 @@ class LearnedBilateralUpsample(JointUpsampler):
         units = 2 * (LOCAL // 2)  # the mean, and the mean deviation from it
         network = 1 + 3 + 1 + sum(DILATIONS) + 3  # interpolation, and the convolutions
         return self.reach_of(units + network, self.sums.kernel_size[0] // 2)
+
+
+def _doubled(h):
+    """Twice as high and wide, without interpolation; `ops.repeat` would forget the channels."""
+    batch, height, width, channels = ops.shape(h)
+    h = ops.reshape(ops.stack([h, h], axis=2), (batch, 2 * height, width, channels))
+    return ops.reshape(ops.stack([h, h], axis=3), (batch, 2 * height, 2 * width, channels))
 
 
 def _without_kind(inputs):

@@ -11,6 +11,7 @@ from keras_pac.ops import checks
 
 FACTORS = (2, 4, 8, 16)
 KINDS = {"any": 0.0, "center": 1.0, "average": -1.0}
+LARGEST = float(np.finfo(np.float32).max)
 MANY_TILES = 8  # so many take seconds: a progress bar
 
 
@@ -25,7 +26,7 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
 
     Args:
         target: array (h, w) or (h, w, C) of any real type and unit: depth, disparity, flow, heat
-            maps. Pixels that are not finite are unknown.
+            maps. Pixels that are not finite, or masked (`numpy.ma`), are unknown.
         image: array (H, W), (H, W, 1) or (H, W, 3), grey or RGB, of uint8 or of floating-point type
             with colours from 0 to 1. h = H / factor and w = W / factor, rounded up, for a factor of
             2, 4, 8 or 16.
@@ -81,9 +82,8 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
         output = network.predict_on_batch([x[None] for x in inputs + kinds])[0, ..., 0]
         inside = [slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, seen)]
         output = output[_enlarged(inside, network.factor)].astype(np.float64)
-        result[(*_enlarged(part, network.factor), channel)] = (
-            output * scale[channel] + offset[channel]
-        )
+        output = np.clip(output * scale[channel] + offset[channel], -LARGEST, LARGEST)
+        result[(*_enlarged(part, network.factor), channel)] = output
         if progress:
             progress.add(1)
     result = result[: image.shape[0], : image.shape[1]]
@@ -94,8 +94,12 @@ def fill_unknown(target, known):
     """Give the pixels of (h, w, C) that are not `known` a mean of the known ones around them."""
     if known.all():
         return target
-    if not known.any((0, 1)).all():
-        raise ValueError("No pixel of the target is known, or none of one of its channels")
+    empty = int((~known.any((0, 1))).sum())
+    if empty:
+        raise ValueError(
+            "Each channel of the target must have a known pixel. Received: "
+            f"{empty} of {known.shape[2]} channels without one"
+        )
     even = [(0, size % 2) for size in target.shape[:2]] + [(0, 0)]
     values, counts = (np.pad(a, even) for a in (np.where(known, target, 0), known.astype(float)))
     values, counts = (a[::2] + a[1::2] for a in (values, counts))
@@ -134,7 +138,7 @@ def _network(weights, small, large):
     """The network that makes an image of size `large` out of a target of size `small`."""
     if isinstance(getattr(weights, "factor", None), int):
         factors = (weights.factor,)
-    elif weights == "scenes":
+    elif isinstance(weights, str) and weights == "scenes":
         factors = FACTORS
     else:
         raise ValueError(
@@ -187,7 +191,7 @@ def _colors(image):
 
 def _check_target(target):
     """The target as float64 (h, w, C), NaN where it is not finite."""
-    target = np.asarray(target)
+    target = np.asanyarray(target)
     if target.ndim not in (2, 3) or 0 in target.shape:
         raise ValueError(
             "`target` must be an array (height, width) or (height, width, channels), not empty. "
@@ -195,10 +199,12 @@ def _check_target(target):
         )
     if target.dtype.kind not in "biuf" and target.dtype.name != "bfloat16":
         raise ValueError(f"`target` must be of a real type. Received: dtype={target.dtype}")
+    if np.ma.isMaskedArray(target):
+        target = target.astype(np.float64).filled(np.nan)
     target = target.astype(np.float64).reshape(*target.shape[:2], -1)
     target = np.where(np.isfinite(target), target, np.nan)
     most = np.nanmax(np.abs(target), initial=0.0)
-    if most > np.finfo(np.float32).max:
+    if most > LARGEST:
         raise ValueError(f"`target` must fit into float32, as the result. Received: {most:g} in it")
     return target
 

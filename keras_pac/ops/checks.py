@@ -278,7 +278,7 @@ def window_of_factor(kernel_size, factor):
 
 
 def one_of(name, value, names):
-    if value not in names:
+    if value not in tuple(names):  # a tuple takes a list, too
         raise ValueError(f"`{name}` must be one of {tuple(names)}. Received: {name}={value!r}")
 
 

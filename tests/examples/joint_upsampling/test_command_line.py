@@ -66,7 +66,7 @@ def test_crops_and_batches_must_be_divisible(options, message):
     args = ["train", "--data", "x", "--out", "y", "--batch-size", "4", *options]
     two_devices = types.SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(UserError, match=message):
-        train.check_options(__main__.make_parser().parse_args(args), two_devices)
+        train.check_options(__main__.make_parser().parse_args(args), two_devices, channels=1)
 
 
 @pytest.mark.parametrize(

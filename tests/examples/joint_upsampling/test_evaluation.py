@@ -98,7 +98,7 @@ def test_prediction_checks_the_sizes(tmp_path, interpolating):
         depth = ["--depth", tmp_path / "nowhere.npy", "--output", tmp_path / "a.npy"]
         run_program(*command, *depth)
     np.save(tmp_path / "low.npy", np.ones((12, 16), np.float32))
-    with pytest.raises(UserError, match="low.npy: No pixel of the target is known"):
+    with pytest.raises(UserError, match="low.npy: Each channel of the target must have a known"):
         run_program(*command, "--unknown", 1, "--output", tmp_path / "a.npy")
     with pytest.raises(UserError, match="must end in"):
         run_program(*command, "--output", tmp_path / "a.jpg")

@@ -3,21 +3,25 @@
 import importlib.util
 
 import keras
+import numpy as np
 import pytest
 
 import keras_pac
 from keras_pac.info import info
 from keras_pac.ops._implementations import library
+from tests.support.backend_check import upsampled
 from tests.support.paths import ROOT
 from tests.support.processes import output_of, run_python
 
 
 # PyTorch is large: `make test-slow` installs it.
 @pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
-def test_another_backend(backend):
+def test_another_backend(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    process = run_python("-m", "tests.support.backend_check", KERAS_BACKEND=backend)
+    expected = tmp_path / "upsampled.npy"
+    np.save(expected, upsampled())
+    process = run_python("-m", "tests.support.backend_check", expected, KERAS_BACKEND=backend)
     assert process.returncode == 0, process.stdout + process.stderr
     assert f"all checks passed on {backend}" in process.stdout
 

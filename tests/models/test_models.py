@@ -258,3 +258,32 @@ def test_joint_bilateral_keeps_a_constant(factor, kernel_size):
     target = np.full_like(target, 7.0)
     expected = np.full((2, 4 * factor, 5 * factor, 1), 7.0)
     assert_close(model([target, guide]), expected, "float32")
+
+
+def test_the_kind_of_the_target_is_a_third_input():
+    model, (target, guide) = models.LearnedBilateralUpsample(np.int64(4)), images()
+    kinds = np.array([[1], [-1]])  # integers are taken, too
+    y = np.asarray(model([target, guide, kinds]))
+    for i, kind in enumerate(kinds):
+        alone = model([target[i : i + 1], guide[i : i + 1], np.float32(kind)[None]])
+        assert_close(alone[0], y[i], "float32")
+    unknown = model([target, guide, np.zeros((2, 1), np.float32)])
+    np.testing.assert_array_equal(model([target, guide]), unknown)
+    assert np.abs(y - unknown).max() > 1e-4
+    for wrong, message in (((2,), "2 dimensions"), ((1, 1), r"\(2, 1\)"), ((2, 2), r"\(2, 1\)")):
+        with pytest.raises(ValueError, match=f"`kind` must .*{message}"):
+            model([target, guide, np.zeros(wrong, np.float32)])
+
+
+def test_far_from_every_alike_pixel_the_mean_is_interpolation():
+    """Where all weights are 0, and with r = 0, the result is bilinear."""
+    model, (target, guide) = models.LearnedBilateralUpsample(4), images()
+    model.color_scale.assign(1e4)  # random colours: no two pixels are alike
+    kernel, bias = model.head.get_weights()
+    model.head.set_weights([0 * kernel, bias])
+    expected = keras.ops.image.resize(target, (24, 32), interpolation="bilinear")
+    y = np.asarray(model([target, guide]))
+    samples = np.zeros((24, 32), bool)
+    samples[1::4, 1::4] = True  # there a pixel is alike: the sample itself
+    assert_close(y[:, ~samples], np.asarray(expected)[:, ~samples], "float32")
+    assert_close(y[:, 1::4, 1::4], target, "float32")

@@ -165,6 +165,18 @@ def check_float64():
     print("float64")
 
 
+def upsampled():
+    """What `keras_pac.upsample` makes of random arrays."""
+    rng = np.random.default_rng(0)
+    return keras_pac.upsample(rng.random((10, 12, 2)), rng.random((39, 48, 3)), "center")
+
+
+def check_upsample(path):
+    """As on TensorFlow, whose result is in the file at `path`."""
+    assert_close(upsampled(), np.load(path), "float32", "upsample")
+    print("upsample")
+
+
 def check_unavailable():
     """`patches` needs TensorFlow and says so."""
     assert "TensorFlow" in keras_pac.not_supported_reasons("patches")[0]
@@ -197,6 +209,7 @@ def main():
     assert "tensorflow" not in sys.modules, "TensorFlow was imported"
     check_fit()
     check_fit_crf()
+    check_upsample(sys.argv[1])
     print("all checks passed on", backend)
 
 

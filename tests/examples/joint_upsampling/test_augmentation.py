@@ -8,12 +8,13 @@ import tensorflow as tf
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from examples.joint_upsampling import augmentation
+from examples.joint_upsampling import augmentation, data
 from examples.joint_upsampling.evaluate import interpolate
 from examples.joint_upsampling.low_resolution import low_resolution
 from examples.joint_upsampling.metrics import KnownPixels, rmse
 from examples.training.errors import UserError
 from tests.examples.joint_upsampling.test_data import batches_of
+from tests.support.joint_upsampling_child import drawn_examples, examples_of
 from tests.support.joint_upsampling_program import run_program
 
 SEEDS = [tf.constant([number, 0]) for number in range(40)]
@@ -107,6 +108,14 @@ def test_relative_loss_is_the_error_as_a_share_of_that_of_interpolation():
 def test_the_mixture_is_for_the_network_that_is_told(drawn, tmp_path):
     command = "train --data drawn --crop 32 --steps 1 --network DJIF --low-res any".split()
     with pytest.raises(UserError, match="--low-res any is for"):
+        run_program(*command, "--out", tmp_path / "run")
+
+
+def test_augmentation_is_for_one_channel(monkeypatch, tmp_path):
+    flow = examples_of(list(drawn_examples(1, channels=2)), 2)
+    monkeypatch.setattr(data, "open_dataset", lambda args, split: flow)
+    command = "train --data flow --crop 32 --steps 1 --network DJIF --augment".split()
+    with pytest.raises(UserError, match="--augment is for .* one channel; these have 2"):
         run_program(*command, "--out", tmp_path / "run")
 
 

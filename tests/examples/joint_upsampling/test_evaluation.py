@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from examples import files
-from examples.joint_upsampling import data, pictures
+from examples.joint_upsampling import data, evaluate, pictures
 from examples.joint_upsampling.initial_weights import start_as_interpolation
 from examples.joint_upsampling.low_resolution import fill_unknown
 from examples.training.errors import UserError
@@ -245,3 +245,24 @@ def test_the_protocol_of_guided_depth_super_resolution(tmp_path, rng, capsys):
     assert re.search(r"bicubic +[\d.]+ +1\.000", capsys.readouterr().out)
     with pytest.raises(UserError, match="no --low-res with it"):
         run_program(*command, "--low-res", "center")
+
+
+@pytest.mark.parametrize(
+    "low_res, told", [(None, "center"), ("last", "any"), ("bicubic", "average")]
+)
+def test_the_network_of_the_package_is_measured_and_told(
+    drawn, tmp_path, monkeypatch, low_res, told
+):
+    seen = []
+
+    def look(low, guide, low_res, network, **options):
+        seen.append((low_res, type(network).__name__))
+        return upsample(low, guide, low_res, network, **options)
+
+    monkeypatch.setattr(evaluate, "upsample", look)
+    command = ["evaluate", *"--data drawn --weights scenes --tell-low-res".split()]
+    command += ["--low-res", low_res] * bool(low_res)
+    run_program(*command, "--json", tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["methods"]["scenes"]["mean"] < report["methods"]["nearest"]["mean"]
+    assert set(seen) == {(told, "JointBilateralUpsample"), (told, "LearnedBilateralUpsample")}

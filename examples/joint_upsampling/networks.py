@@ -3,8 +3,12 @@
 from examples.joint_upsampling.initial_weights import start_as_interpolation
 from examples.training.errors import UserError
 from examples.training.networks import read_network
-from keras_pac.models import DJIF, PacJointUpsample, PacJointUpsampleLite
-from keras_pac.models.learned_bilateral_upsample import LearnedBilateralUpsample
+from keras_pac.models import (
+    DJIF,
+    LearnedBilateralUpsample,
+    PacJointUpsample,
+    PacJointUpsampleLite,
+)
 
 NETWORKS = {
     network.__name__: network

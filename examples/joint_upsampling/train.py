@@ -71,7 +71,7 @@ def make_optimizer(args, steps):
 
 
 def check_options(args, strategy, channels):
-    """Raise a UserError unless the crop fits the factor, and the batch the devices."""
+    """Raise a UserError unless the options fit each other, the target and the devices."""
     if args.crop % args.factor:
         raise UserError(
             f"The crop must be a multiple of the factor: {args.crop} of {args.factor} is not"

@@ -7,6 +7,7 @@ from keras_pac.models.joint_upsampler import (
     JointUpsampler,
     batch_to_channels,
     channels_to_batch,
+    covering,
 )
 from keras_pac.ops import (
     adapting_kernel,
@@ -83,11 +84,9 @@ class JointBilateralUpsample(JointUpsampler):
 
     def call(self, inputs):
         target_low, guide = self.check_inputs(inputs)
-        beyond = self.kernel_size - self.factor
         geometry = {
             "strides": self.factor,
-            "padding": 1 + (beyond - 1) // 2,
-            "output_padding": beyond % 2,
+            **covering(self.kernel_size, self.factor),
             "data_format": "channels_last",
         }
         guide = in_float32(guide)  # float16 is too coarse for the positions

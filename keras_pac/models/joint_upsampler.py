@@ -89,6 +89,12 @@ def run_branch(branch, x):
     return x
 
 
+def covering(kernel_size, factor):
+    """The padding with which a transposed window makes `factor` pixels of each input pixel."""
+    beyond = kernel_size - factor
+    return {"padding": 1 + (beyond - 1) // 2, "output_padding": beyond % 2}
+
+
 def channels_to_batch(x):
     """Make every channel an image of its own: (B, H, W, C) to (B * C, H, W, 1)."""
     _, height, width, _ = ops.shape(x)

@@ -11,6 +11,7 @@ from keras_pac.models.joint_upsampler import (
     JointUpsampler,
     batch_to_channels,
     channels_to_batch,
+    covering,
 )
 from keras_pac.ops import checks
 from keras_pac.ops._geometry.resize import enlarge_bilinear
@@ -94,22 +95,19 @@ class LearnedBilateralUpsample(JointUpsampler):
             return layers.Conv2D(filters, kernel_size, activation=activation, **kwargs, **options)
 
         small = SMALL[factor]
-        halvings = [HALF] + [small] * (
-            self.factor.bit_length() - 2
-        )  # down to the size of the target
+        # Down to the size of the target.
+        halvings = [HALF] + [small] * (self.factor.bit_length() - 2)
         self.reducing = [conv(filters, 4, strides=2) for filters in halvings]
         self.joining = conv(small)
         self.residual = [conv(small, dilation_rate=rate) for rate in DILATIONS]
         self.enlarging = [conv(filters) for filters in halvings[-2::-1]]
         self.head = layers.Conv2DTranspose(FEATURES + 1, 4, strides=2, **options)
         window = 4 * factor + 1
-        beyond = window - factor
         self.sums = PacConv2DTranspose(
             2,
             window,
             strides=factor,
-            padding=1 + (beyond - 1) // 2,
-            output_padding=beyond % 2,
+            **covering(window, factor),
             use_bias=False,
             shared_filters=True,
             kernel_constraint="non_neg",

@@ -6,10 +6,9 @@ import itertools
 import keras
 import numpy as np
 
-from keras_pac.models.learned_bilateral_upsample import LearnedBilateralUpsample
+from keras_pac.models.learned_bilateral_upsample import FACTORS, LearnedBilateralUpsample
 from keras_pac.ops import checks
 
-FACTORS = (2, 4, 8, 16)
 KINDS = {"any": 0.0, "center": 1.0, "average": -1.0}
 LARGEST = float(np.finfo(np.float32).max)
 MANY_TILES = 8  # so many take seconds: a progress bar

@@ -14,7 +14,7 @@ from keras_pac.models.upsample import fill_unknown
 
 
 def pair(size=(5, 7), factor=4, channels=None, seed=0):
-    """A smooth random target, and an image of its size times the factor."""
+    """A random target, and an image of its size times the factor."""
     rng = np.random.default_rng(seed)
     shape = size if channels is None else (*size, channels)
     image = rng.integers(0, 256, (factor * size[0], factor * size[1], 3), np.uint8)
@@ -79,7 +79,7 @@ def test_every_channel_is_upsampled_by_itself_in_its_own_unit():
     ids="scenes learned2 learned8 pac2 pac4 lite8 lite16 djif1 djif4 filter".split(),
 )
 def test_tiles_do_not_show(network):
-    """Also where the factor does not divide the size, and a tile is one low-res pixel too small."""
+    """Also where the factor does not divide the size of the image or of the tile."""
     keras.utils.set_random_seed(0)
     network = network()
     factor = getattr(network, "factor", 4)

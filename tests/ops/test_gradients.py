@@ -43,6 +43,10 @@ CASES = {
     ),
     "transposed masked": ("transposed", {"strides": (2, 2), "size": (2, 3), "masked": True}),
     "transposed shared": ("transposed", {"strides": (2, 2), "size": (2, 3), "shared": True}),
+    "transposed alike phases": (
+        "transposed",
+        {"strides": (3, 4), "size": (2, 2), "kernel_size": (5, 5), "shared": True, "masked": True},
+    ),
     "transposed given K": ("transposed", {"strides": (2, 2), "size": (2, 3), "given": True}),
     "pool": ("pool", {"strides": (2, 1)}),
     "pool channel-wise": ("pool", {"channel_wise": True, "kind": "inverse", "normalize": True}),

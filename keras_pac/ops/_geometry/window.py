@@ -199,6 +199,15 @@ class Window:
                     Taps(rows.guide_offsets, columns.guide_offsets, steps, self.grid),
                 )
 
+    def alike_phases(self):
+        """Phases whose taps lie at the same offsets: [(their numbers, the first of them)]."""
+        rows, columns = self.rows.phases, self.columns.phases
+        alike = {}
+        for number, phase in enumerate(self.phases()):
+            row, column = rows[number // len(columns)], columns[number % len(columns)]
+            alike.setdefault((row[1:], column[1:]), []).append((number, phase))
+        return [(tuple(number for number, _ in group), group[0][1]) for group in alike.values()]
+
 
 def convolution_window(size, kernel_size, strides, padding, dilation_rate):
     """The window of a convolution over an image of `size` (height, width)."""

@@ -1,5 +1,8 @@
 """Adapting kernels and windowed sums in `keras.ops`, computed phase by phase.
 
+Phases whose taps lie at the same offsets are computed together, as one batch: of the 256 phases
+of a stride of 16 and a window of 65 there are four kinds.
+
 Two modules compute one phase, with the same functions `phase_sum` and `squared_differences`:
 `taps`, which bounds the memory, and `patches`, the readable definition.
 """
@@ -51,17 +54,17 @@ class Portable:
             valid = inside
             if valid_mask is not None:
                 valid = window.pad(ops.cast(valid_mask, guide.dtype))
-        all_adapting, masks = [], []
-        for phase, center in zip(window.phases(), centers):
+        all_adapting, masks = [None] * len(centers), [None] * len(centers)
+        for numbers, phase in window.alike_phases():
             if not phase.tap_indices:
-                all_adapting.append(None)
-                masks.append(None)
                 continue
+            count = len(numbers)
+            center = _one_batch([centers[number] for number in numbers])
             if len(guides) == 1:
                 # Without smoothing, `squared_differences` takes the centre from the guide.
                 center = None if smoothed is None else slice_tap(center, phase.guide_taps.middle)
             distance = self._phases.squared_differences(
-                guides[window.guide_phase],
+                _one_batch([guides[window.guide_phase]] * count),
                 center,
                 phase.guide_taps,
                 form.asymmetric,
@@ -70,10 +73,14 @@ class Portable:
             adapting = form.similarity(distance)
             if counted:
                 in_image = gather_windows(inside, phase.input_taps)
-                met = in_image if valid is inside else gather_windows(valid, phase.input_taps)
+                met = in_image
+                if valid is not inside:
+                    met = _one_batch([gather_windows(valid, phase.input_taps)] * count)
                 adapting, mask = _divide_by_sum(adapting * met, met, in_image, form.normalize)
-                masks.append(mask)
-            all_adapting.append(adapting)
+                for number, part in zip(numbers, _batches(mask, count)):
+                    masks[number] = part
+            for number, part in zip(numbers, _batches(adapting, count)):
+                all_adapting[number] = part
         if valid_mask is None:
             return all_adapting, None
         output_mask = interleave(_fill_gaps(masks), window.phase_counts, window.output_size)
@@ -86,19 +93,45 @@ class Portable:
         if filter is not None:
             filter = ops.cast(filter, x.dtype)
             filter = ops.reshape(filter, (math.prod(window.kernel_size), *filter.shape[2:]))
-        sums = []
-        for phase, adapting in zip(window.phases(), all_adapting):
-            if adapting is None:
-                sums.append(None)
+        phases = list(window.phases())
+        all_adapting = [a if a is None else ops.cast(a, x.dtype) for a in all_adapting]
+        if shared:
+            for number, phase in enumerate(phases):
+                if phase.tap_indices:
+                    weights = _entries(filter, phase.tap_indices)[:, 0]
+                    all_adapting[number] = all_adapting[number] * weights
+            filter = None
+        sums = [None] * len(phases)
+        # With a filter, phases of the same offsets still have other taps of it.
+        each = (((number,), phase) for number, phase in enumerate(phases))
+        for numbers, phase in window.alike_phases() if filter is None else each:
+            if not phase.tap_indices:
                 continue
-            adapting, phase_filter = ops.cast(adapting, x.dtype), filter
-            if filter is not None and len(phase.tap_indices) < filter.shape[0]:
-                phase_filter = ops.take(filter, phase.tap_indices, axis=0)
-            if shared:
-                adapting, phase_filter = adapting * phase_filter[:, 0], None
-            sums.append(self._phases.phase_sum(padded, adapting, phase_filter, phase.input_taps))
+            y = self._phases.phase_sum(
+                _one_batch([padded] * len(numbers)),
+                _one_batch([all_adapting[number] for number in numbers]),
+                filter if filter is None else _entries(filter, phase.tap_indices),
+                phase.input_taps,
+            )
+            for number, part in zip(numbers, _batches(y, len(numbers))):
+                sums[number] = part
         y = interleave(_fill_gaps(sums), window.phase_counts, window.output_size)
         return y if bias is None else y + ops.cast(bias, x.dtype)
+
+
+def _one_batch(images):
+    """Images of equal shape as one batch."""
+    return images[0] if len(images) == 1 else ops.concatenate(images, axis=0)
+
+
+def _batches(image, count):
+    """The inverse of `_one_batch`."""
+    return [image] if count == 1 else ops.split(image, count, axis=0)
+
+
+def _entries(filter, tap_indices):
+    """The taps (T, ...) of a filter (kh * kw, ...) that a phase has."""
+    return filter if len(tap_indices) == filter.shape[0] else ops.take(filter, tap_indices, axis=0)
 
 
 def _divide_by_sum(adapting, met, in_image, normalize):

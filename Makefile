@@ -42,6 +42,7 @@ bench: $(INSTALLED)
 		fi; \
 	done
 	$(BIN)/python -m benchmarks.crf
+	$(BIN)/python -m benchmarks.refinement
 
 exports: $(INSTALLED)
 	$(BUILD_OP) --optional

@@ -52,12 +52,18 @@ def _peak(case, implementation):
         weights,
         np.zeros(case.output_shape, "float32"),
     ]
+    inputs = sum(array.nbytes for array in tf.nest.flatten([arrays[0], arrays[2]]))
+    return inputs / 2**20 + peak_mib(step, arrays)
+
+
+def peak_mib(function, arrays):
+    """The most that TensorFlow's allocator holds while a graph function runs, in MiB."""
     # TensorFlow returns the record of allocations only from sessions.
     with tf.Graph().as_default():
         placeholders = tf.nest.map_structure(
             lambda array: tf.compat.v1.placeholder("float32", array.shape), arrays
         )
-        fetches = tf.nest.flatten(step(*placeholders))
+        fetches = tf.nest.flatten(function(*placeholders))
         feed = dict(zip(tf.nest.flatten(placeholders), tf.nest.flatten(arrays)))
         record = tf.compat.v1.RunMetadata()
         options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
@@ -71,9 +77,7 @@ def _peak(case, implementation):
         for memory in node.memory
         for allocation in memory.allocation_records
     )
-    held = np.cumsum([size for _, size in allocations])
-    inputs = sum(array.nbytes for array in tf.nest.flatten([arrays[0], arrays[2]]))
-    return (inputs + held.max()) / 2**20
+    return np.cumsum([size for _, size in allocations]).max() / 2**20
 
 
 if __name__ == "__main__":

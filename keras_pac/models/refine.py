@@ -1,15 +1,16 @@
-"""A CRF for arrays of label probabilities, without training."""
+"""Label probabilities that follow the colours of an image, without training."""
 
 import keras
 import numpy as np
 
-from keras_pac.layers import PacCRF
+from keras_pac.layers import PacCRF, PixelAdaptiveRefinement
 from keras_pac.layers.pairwise_kernel import as_pairwise_kernels
 from keras_pac.ops import checks, position_color_features
 
 # Measured on blurred labels of drawn scenes and photographs: this kernel improves them; a larger
 # weight, or far neighbours alone, make them worse.
 KERNEL = {"kernel_size": 5, "compatibility": "potts", "weight": 0.3}
+COLOR_SCALE = 0.1
 
 
 def refine(
@@ -17,30 +18,33 @@ def refine(
     image,
     kernels=KERNEL,
     *,
-    color_scale=0.1,
+    method="crf",
+    color_scale=COLOR_SCALE,
     position_scale=None,
-    steps=5,
+    steps=None,
     tile=512,
 ):
     """Make the label probabilities of an image follow its colours, without training.
 
         f = [y / position_scale, x / position_scale, colour / color_scale]
-        result = softmax(CRF(log(probabilities), f))
+        result = softmax(CRF(log(probabilities), f))          method "crf"
+        result = PAMR(probabilities, image)                   method "pamr"
 
-    The CRF is a `PacCRF` with its initial weights. Large images are computed in tiles, each with
-    all pixels around it that can influence it. So the result is that of the whole image, and the
-    memory beyond the two arrays does not grow with the image.
+    The CRF is a `PacCRF` with its initial weights, PAMR a `PixelAdaptiveRefinement`. Large images
+    are computed in tiles, each with all pixels around it that can influence it. So the result is
+    that of the whole image, and the memory beyond the two arrays does not grow with the image.
 
     Args:
         probabilities: array (H, W, C) of numbers from 0 to 1, those of each pixel's labels.
         image: array (H, W, 1 or more), of uint8 or of floating-point type with colours from 0 to 1.
         kernels: a `PairwiseKernel` or a dict of its arguments, or a list of these. By default one
             of compatibility "potts", 5x5, weight 0.3, which mends the borders of regions.
+        method: "crf" (default) or "pamr", which takes no kernels and scales.
         color_scale: positive number, or a list with one for each kernel, in units of an image
             from 0 to 1. Defaults to 0.1.
         position_scale: positive number in pixels, or a list with one for each kernel; None
             (default) leaves the position out.
-        steps: int, steps of the CRF. Defaults to 5.
+        steps: int, steps of the CRF (default: 5) or iterations of PAMR (default: 10).
         tile: int, height and width of the tiles in pixels. Defaults to 512.
 
     Returns:
@@ -48,7 +52,8 @@ def refine(
         is continued to a multiple of it by repeating its border, and cut back.
 
     Raises:
-        ValueError: if the arrays don't fit, or for arguments that break a rule of `PacCRF`.
+        ValueError: if the arrays don't fit, or for arguments that break a rule above or of
+            `PacCRF`.
 
     Example:
 
@@ -64,10 +69,45 @@ def refine(
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2
-        (arXiv 1904.05373).
+        (arXiv 1904.05373); Araslanov and Roth, Single-Stage Semantic Segmentation from Image
+        Labels, CVPR 2020, section 4.2 (arXiv 2005.08104).
     """
-    probabilities, image = _check_arrays(probabilities, image)
+    checks.one_of("method", method, ("crf", "pamr"))
+    probabilities, image = _check_arrays(probabilities, image, method)
     checks.positive_integer("tile", tile)
+    if method == "crf":
+        function, reach, cell = _by_crf(
+            kernels, color_scale, position_scale, 5 if steps is None else steps
+        )
+    elif (kernels, color_scale, position_scale) != (KERNEL, COLOR_SCALE, None):
+        raise ValueError(
+            '`kernels`, `color_scale` and `position_scale` are for the method "crf". Received: '
+            f"method={method!r}, kernels={kernels!r}, color_scale={color_scale!r}, "
+            f"position_scale={position_scale!r}"
+        )
+    else:
+        function, reach, cell = _by_pamr(10 if steps is None else steps)
+    reach, tile = _multiple(reach, cell), _multiple(tile, cell)
+
+    height, width, _ = probabilities.shape
+    result = np.empty(probabilities.shape, "float32")
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            rows, columns = (max(0, start - reach) for start in (top, left))
+            ends = [start + tile + reach for start in (top, left)]
+            part = [
+                _whole_cells(array[rows : ends[0], columns : ends[1]], cell)
+                for array in (probabilities, image)
+            ]
+            refined = function(*map(_batch_of_floats, part))
+            refined = keras.ops.convert_to_numpy(refined)[0, top - rows :, left - columns :]
+            region = result[top : top + tile, left : left + tile]
+            region[:] = refined[: region.shape[0], : region.shape[1]]
+    return result
+
+
+def _by_crf(kernels, color_scale, position_scale, steps):
+    """A function of two tensors, how far its pixels look, and the cell its images are made of."""
     kernels = as_pairwise_kernels(kernels)
     positions = checks.one_or_each("position_scale", position_scale, len(kernels), optional=True)
     colors = checks.one_or_each("color_scale", color_scale, len(kernels))
@@ -84,33 +124,30 @@ def refine(
         data_format="channels_last",
         dtype="float32",
     )
+
+    def function(probabilities, image):
+        unary = np.log(np.maximum(probabilities, keras.config.epsilon()))
+        features = [position_color_features(image, *each) for each in scales]
+        return crf([unary, *features] if features else unary)
+
     cell = int(np.lcm.reduce([kernel.blur for kernel in kernels]))
-    reach = _multiple(steps * max(map(_reach, kernels)), cell)
-    tile = _multiple(tile, cell)
-
-    height, width, _ = probabilities.shape
-    result = np.empty(probabilities.shape, "float32")
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
-            rows, columns = (max(0, start - reach) for start in (top, left))
-            ends = [start + tile + reach for start in (top, left)]
-            part = [
-                _whole_cells(array[rows : ends[0], columns : ends[1]], cell)
-                for array in (probabilities, image)
-            ]
-            refined = _refine(crf, *part, scales)[top - rows :, left - columns :]
-            region = result[top : top + tile, left : left + tile]
-            region[:] = refined[: region.shape[0], : region.shape[1]]
-    return result
+    return function, steps * max(map(_reach, kernels)), cell
 
 
-def _refine(crf, probabilities, image, scales):
-    unary = np.log(np.maximum(probabilities, keras.config.epsilon(), dtype="float32"))[None]
-    if image.dtype == np.uint8:
-        image = image / np.float32(255)
-    image = image[None].astype("float32")
-    features = [position_color_features(image, *each) for each in scales]
-    return keras.ops.convert_to_numpy(crf([unary, *features] if features else unary))[0]
+def _by_pamr(steps):
+    """As `_by_crf`."""
+    layer = PixelAdaptiveRefinement(iterations=steps, data_format="channels_last", dtype="float32")
+
+    def function(probabilities, image):
+        return layer([probabilities, image])
+
+    return function, steps * max(layer.dilation_rates), 1
+
+
+def _batch_of_floats(array):
+    if array.dtype == np.uint8:
+        array = array / np.float32(255)
+    return array[None].astype("float32")
 
 
 def _reach(kernel):
@@ -131,7 +168,7 @@ def _whole_cells(array, cell):
     return np.pad(array, [*padding, (0, 0)], mode="edge")
 
 
-def _check_arrays(probabilities, image):
+def _check_arrays(probabilities, image, method):
     probabilities, image = np.asarray(probabilities), np.asarray(image)
     for name, array in (("probabilities", probabilities), ("image", image)):
         if array.ndim != 3 or 0 in array.shape:
@@ -139,7 +176,7 @@ def _check_arrays(probabilities, image):
                 f"`{name}` must be an array (height, width, channels), not empty. "
                 f"Received: shape {array.shape}"
             )
-    if probabilities.shape[2] == 1:
+    if probabilities.shape[2] == 1 and method == "crf":
         raise ValueError(
             "`probabilities` must have a channel for each label, 2 or more. For a probability p of "
             f"one label give [1 - p, p]. Received: shape {probabilities.shape}"

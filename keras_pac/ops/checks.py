@@ -301,6 +301,16 @@ def positive_integer(name, value):
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
+def positive_integers(name, value):
+    """One or several positive integers as a tuple of ints."""
+    values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if not values or not all(_is_int(v) and v > 0 for v in values):
+        raise ValueError(
+            f"`{name}` must be a list of positive integers. Received: {name}={value!r}"
+        )
+    return tuple(int(v) for v in values)
+
+
 def number(name, value):
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (is_number and math.isfinite(value)):

@@ -8,7 +8,9 @@ import pytest
 import keras_pac
 from benchmarks import timing
 from benchmarks.suite import SUITE, Case
+from keras_pac.layers import PixelAdaptiveRefinement
 from tests.support.processes import run_python
+from tests.support.tolerances import assert_close
 
 # Large enough to be seen in the memory of a process.
 SMALL = Case("small", 1, 128, 128, 16, 8, 2, kernel_size=3, strides=2, transposed=True)
@@ -61,6 +63,24 @@ def test_crf_table(capsys, monkeypatch):
         assert len(cells) == len(names)
         for time, ratio in cells:
             assert float(ratio) == pytest.approx(float(time) / 1.2, abs=0.1)
+
+
+def test_refinement_table(capsys, monkeypatch):
+    from benchmarks import refinement
+
+    monkeypatch.setattr(refinement, "ITERATIONS", 1)
+    refinement.main(["--quick"], size=(40, 48))
+    printed = capsys.readouterr().out
+    for name in ("plain", *refinement.parse_arguments([]).implementations):
+        assert re.search(rf"^{name} +\S+ ms \(\S+\) +\d+ MiB \(\S+\)$", printed, re.MULTILINE)
+
+
+def test_the_plain_refinement_is_that_of_the_layer(rng):
+    from benchmarks import refinement
+
+    mask, image = rng.random((1, 9, 8, 2), "float32"), rng.random((1, 9, 8, 3), "float32")
+    layer = PixelAdaptiveRefinement(refinement.DILATION_RATES, refinement.ITERATIONS)
+    assert_close(refinement.plain(mask, image), layer([mask, image]), "float32")
 
 
 @pytest.mark.parametrize("case", [SMALL, *SUITE], ids=lambda case: case.name)

@@ -4,15 +4,18 @@
 failure.
 """
 
+import json
 import sys
 
 import keras
 import numpy as np
 
 import keras_pac
+from keras_pac.layers import PixelAdaptiveRefinement
 from keras_pac.models import JointBilateralUpsample, swap_conv2d, with_pac_crf
 from tests.support.cases import load_golden
 from tests.support.crf_cases import GOLDEN_CRFS, golden_crf
+from tests.support.paths import GOLDEN as GOLDEN_FILES
 from tests.support.runners import golden_layer, run_ops
 from tests.support.tolerances import assert_close
 
@@ -95,6 +98,19 @@ def check_crf(path):
     layer, inputs, _, _, arrays = golden_crf(path, "float64")
     assert_close(keras.ops.convert_to_numpy(layer(inputs())), arrays["y"], "float64", "y")
     print("crf", path.stem)
+
+
+def check_refinement(path):
+    """One golden file of PAMR, in float64."""
+    arrays = np.load(path)
+    config = json.loads(str(arrays["config"]))
+    layer = PixelAdaptiveRefinement(
+        config["dilations"], config["iterations"], "channels_first", dtype="float64"
+    )
+    # Keras would convert arrays to float32 first.
+    y = layer([keras.ops.convert_to_tensor(arrays[name], "float64") for name in ("mask", "image")])
+    assert_close(keras.ops.convert_to_numpy(y), arrays["y"], "float64", "y")
+    print("refinement", path.stem)
 
 
 def check_fit_crf():
@@ -200,6 +216,7 @@ def main():
         check_golden(name, gradients_of)
     for name in LAYERS:
         check_layer(name)
+    check_refinement(GOLDEN_FILES / "refinement" / "pamr_a.npz")
     for path in GOLDEN_CRFS:
         if path.stem in CRF:
             check_crf(path)

@@ -14,6 +14,15 @@ def pad(image, rows, columns):
     return ops.pad(image, ((0, 0), rows, columns) + ((0, 0),) * (len(image.shape) - 3))
 
 
+def repeat_border(image, count):
+    """`count` more rows and columns on each side, like those at the border."""
+    for axis in (1, 2):
+        ends = [slice(0, 1), slice(-1, None)]
+        first, last = (image[:, end] if axis == 1 else image[:, :, end] for end in ends)
+        image = ops.concatenate([first] * count + [image] + [last] * count, axis=axis)
+    return image
+
+
 def crop(image, rows, columns):
     """Rows (first, count) and columns (first, count) of an image; 0 outside it."""
     slices, padding = [], []

@@ -32,23 +32,44 @@ def _cut(images, start, size, axis):
 
 def resize_bilinear(images, size):
     """Images (B, H, W, C) at another size (height, width)."""
+    return _resize(images, size, _half_pixel_centers)
+
+
+def resize_aligned(images, size):
+    """Images (B, H, W, C) at another size (height, width), their corners at its corners."""
+    return _resize(images, size, _aligned_corners)
+
+
+def _resize(images, size, place):
     for axis in (1, 2):
-        images = _resize(images, size[axis - 1], axis)
+        old, new = ops.shape(images)[axis], size[axis - 1]
+        if not (isinstance(old, int) and isinstance(new, int) and old == new):
+            images = _mixed(images, *place(old, new, images.dtype), axis)
     return images
 
 
-def _resize(images, size, axis):
-    old = ops.shape(images)[axis]
-    if isinstance(old, int) and isinstance(size, int) and old == size:
-        return images
-    scale = ops.cast(old, "float32") / ops.cast(size, "float32")
-    position = (ops.arange(size, dtype="float32") + 0.5) * scale - 0.5
+def _half_pixel_centers(old, new, dtype):
+    """For each of the new pixels the old one before it, and its share of the way to the next."""
+    scale = ops.cast(old, "float32") / ops.cast(new, "float32")
+    position = (ops.arange(new, dtype="float32") + 0.5) * scale - 0.5
     before = ops.floor(position)
-    share = ops.cast(position - before, images.dtype)
+    return ops.cast(before, "int32"), ops.cast(position - before, dtype)
+
+
+def _aligned_corners(old, new, dtype):
+    """As `_half_pixel_centers`; in integers, since rounding must not move a position."""
+    intervals = ops.maximum(new - 1, 1)
+    position = ops.arange(new, dtype="int32") * (old - 1)
+    share = ops.cast(position % intervals, dtype) / ops.cast(intervals, dtype)
+    return position // intervals, share
+
+
+def _mixed(images, before, share, axis):
+    """Between the pixels `before` and those after them, `share` of the way."""
     share = share[:, None, None] if axis == 1 else share[:, None]
-    before = ops.cast(before, "int32")
+    last = ops.shape(images)[axis] - 1
     first, second = (
-        ops.take(images, ops.clip(index, 0, old - 1), axis=axis) for index in (before, before + 1)
+        ops.take(images, ops.clip(index, 0, last), axis=axis) for index in (before, before + 1)
     )
     return first + share * (second - first)
 

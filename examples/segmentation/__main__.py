@@ -110,6 +110,7 @@ def add_evaluate_options(parser):
     numbers = "write all numbers, with the confusion matrices"
     pictures = "write pictures: image, prediction of each, truth"
     command_line.add_report_options(parser, numbers, pictures)
+    add_refine_option(parser)
     add_palette_option(parser)
 
 
@@ -124,7 +125,15 @@ def add_predict_options(parser):
         help="folder of the PNGs, which have the names of the images. The VOC server wants it to "
         "be results/VOC2012/Segmentation/comp6_test_cls",
     )
+    add("--overlays", metavar="DIR", help="also write the labels over the images")
+    add("--areas", metavar="FILE", help="also write a CSV table of the share of every class")
+    add_refine_option(parser)
     add_palette_option(parser)
+
+
+def add_refine_option(parser):
+    untrained = "let labels follow the colours, by keras_pac.models.refine, without training"
+    parser.add_argument("--refine", choices=("crf", "pamr"), help=untrained)
 
 
 def add_palette_option(parser):

@@ -10,6 +10,7 @@ from examples.segmentation.palettes import PALETTES, class_names
 from examples.segmentation.pictures import save_comparison
 from examples.training.errors import UserError
 from examples.training.reports import picture_path, write_report
+from keras_pac.models import refine
 
 
 def evaluate(args):
@@ -23,13 +24,17 @@ def evaluate(args):
     count = classes[args.weights[0]]
     metrics = {path: MeanIoU(count) for path in networks}
     for number, example in enumerate(data.arrays(data.open_dataset(args, args.split), count), 1):
-        logits = {path: logits_of(network, example["image"]) for path, network in networks.items()}
+        image = example["image"]
+        logits = {
+            path: refined(logits_of(network, image), image, args.refine)
+            for path, network in networks.items()
+        }
         for path, metric in metrics.items():
             metric.update_state(example["label"], logits[path])
         if args.pictures and number <= args.picture_count:
             picture = picture_path(args.pictures, example["name"])
             panels = [*map(labels_of, logits.values()), example["label"]]
-            save_comparison(picture, example["image"], panels, PALETTES[args.palette])
+            save_comparison(picture, image, panels, PALETTES[args.palette])
         print(f"\r{number} images", end="", flush=True)
     print()
     confusions = {path: ops.convert_to_numpy(metric.total_cm) for path, metric in metrics.items()}
@@ -43,6 +48,13 @@ def evaluate(args):
 def logits_of(network, image):
     """What a network says of a uint8 RGB image of any size."""
     return network(image[None].astype(np.float32), training=False)[0]
+
+
+def refined(logits, image, method):
+    """Logits, or with a method of `keras_pac.models.refine` the probabilities that it makes."""
+    if method is None:
+        return logits
+    return refine(ops.convert_to_numpy(ops.softmax(logits)), image, method=method)
 
 
 def labels_of(logits):
@@ -65,6 +77,7 @@ def make_report(args, confusions, images, classes):
     return {
         "data": args.data,
         "split": args.split,
+        "refine": args.refine,
         "images": images,
         "pixels": int(total),
         "classes": class_names(args.palette, classes),

@@ -1,11 +1,17 @@
-"""Labels the pixels of images and writes the labels as palette PNGs."""
+"""Labels the pixels of images: palette PNGs, and on request overlays and a table of areas."""
 
+import csv
+import io
 from pathlib import Path
 
+import keras
+import numpy as np
+
 from examples import files
-from examples.segmentation.evaluate import labels_of, logits_of
+from examples.segmentation.evaluate import labels_of, logits_of, refined
 from examples.segmentation.networks import check_output_size, count_classes, load_network
-from examples.segmentation.palettes import PALETTES
+from examples.segmentation.palettes import PALETTES, class_names
+from examples.segmentation.pictures import save_overlay
 from examples.training.errors import UserError, explained, full_disk_explained
 
 
@@ -19,18 +25,36 @@ def predict(args):
             raise UserError(f"--output {output} would overwrite the image {name}.png")
     network = load_network(args.weights)
     check_output_size(network)
-    if count_classes(network) > 256:
-        raise UserError(f"{args.weights} has {count_classes(network)} classes, a PNG at most 256")
+    classes, palette = count_classes(network), PALETTES[args.palette]
+    if classes > 256:
+        raise UserError(f"{args.weights} has {classes} classes, a PNG at most 256")
+    areas, progress = {}, keras.utils.Progbar(len(paths), unit_name="image")
     with full_disk_explained(f"{output} is not complete."):
         output.mkdir(parents=True, exist_ok=True)
         for number, (name, path) in enumerate(paths.items(), start=1):
             with explained("", OSError, ValueError):
                 image = files.read_image(path)
-            labels = labels_of(logits_of(network, image))
-            files.write_label(output / f"{name}.png", labels, PALETTES[args.palette])
-            print(f"\r{number} of {len(paths)} images", end="", flush=True)
-    print(f"\n{output}")
+            labels = labels_of(refined(logits_of(network, image), image, args.refine))
+            files.write_label(output / f"{name}.png", labels, palette)
+            if args.overlays:
+                save_overlay(Path(args.overlays) / f"{name}.png", image, labels, palette)
+            areas[name] = np.bincount(labels.ravel(), minlength=classes) / labels.size
+            progress.update(number)
+        if args.areas:
+            write_areas(args.areas, areas, class_names(args.palette, classes))
+    print(output)
     return [output / f"{name}.png" for name in paths]
+
+
+def write_areas(path, areas, names):
+    """A CSV table: a row for each image, with the share of its pixels that each class has."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["image", *names])
+    for image, shares in areas.items():
+        table.writerow([image, *(f"{share:.6f}" for share in shares)])
+    with files.atomic_write(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def find_images(arguments):

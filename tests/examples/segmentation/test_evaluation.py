@@ -10,6 +10,7 @@ from PIL import Image
 from examples import files
 from examples.segmentation import data, palettes
 from examples.training.errors import UserError
+from keras_pac.models import refine
 from tests.support.segmentation_child import CLASSES, drawn_examples, examples_of, open_drawn
 from tests.support.segmentation_program import load, run_program
 from tests.support.small_datasets import save_image
@@ -115,6 +116,31 @@ def test_prediction(base, tmp_path):
                 np.asarray(stored.convert("RGB")), palettes.voc_palette()[expected]
             )
     assert files.read_label(output / "2008_000006.png").shape == (13, 71, 1)
+
+
+@pytest.mark.parametrize("method", ["crf", "pamr"])
+def test_prediction_refined_with_overlays_and_areas(base, tmp_path, method):
+    (example,) = drawn_examples(1)
+    image = example["image"]
+    save_image(tmp_path / "in" / "a.png", image)
+    output = ["--output", tmp_path / "out", "--overlays", tmp_path / "over"]
+    command = ["predict", "--weights", base / "network.keras", "--images", tmp_path / "in"]
+    run_program(*command, *output, "--areas", tmp_path / "areas.csv", "--refine", method)
+    logits = load(base)(image[None].astype(np.float32))
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits)[0])
+    labels = refine(probabilities, image, method=method).argmax(-1)
+    np.testing.assert_array_equal(files.read_label(tmp_path / "out" / "a.png")[..., 0], labels)
+    overlay = files.read_image(tmp_path / "over" / "a.png").astype(int)
+    colors = palettes.voc_palette()[labels]
+    assert np.abs(2 * overlay - image - colors).max() <= 1
+    header, row = (tmp_path / "areas.csv").read_text().splitlines()
+    name, *shares = row.split(",")
+    assert name == "a" and header.split(",")[0] == "image"
+    np.testing.assert_allclose(
+        [float(share) for share in shares],
+        [(labels == number).mean() for number in range(logits.shape[-1])],
+        atol=1e-6,
+    )
 
 
 def test_prediction_does_not_overwrite_its_images(tiny, tmp_path):

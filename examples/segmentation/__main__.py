@@ -47,7 +47,7 @@ def add_train_options(parser):
     add_data_options(parser, "train")
     group = parser.add_argument_group("network")
     start = group.add_mutually_exclusive_group(required=True)
-    start.add_argument("--network", choices=("small", "FCN8s"), help="a new network")
+    start.add_argument("--network", choices=("small", "coarse", "FCN8s"), help="a new network")
     start.add_argument("--start", metavar="FILE", help="a trained network (.keras)")
     add = group.add_argument
     add("--classes", type=positive, metavar="N", help="number of labels of a new network")
@@ -107,6 +107,8 @@ def add_evaluate_options(parser):
     add_data_options(parser, "val")
     add = parser.add_argument
     add("--weights", nargs="+", required=True, metavar="FILE", help="trained networks (.keras)")
+    borders = "also the mean IoU of pixels that are at most N pixels from another label"
+    add("--near-borders", type=positive, nargs="+", default=[], metavar="N", help=borders)
     numbers = "write all numbers, with the confusion matrices"
     pictures = "write pictures: image, prediction of each, truth"
     command_line.add_report_options(parser, numbers, pictures)

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from examples.segmentation import data
-from examples.segmentation.metrics import MeanIoU, scores
+from examples.segmentation.metrics import MeanIoU, near_borders, scores
 from examples.segmentation.networks import check_output_size, count_classes, load_network
 from examples.segmentation.palettes import PALETTES, class_names
 from examples.segmentation.pictures import save_comparison
@@ -23,6 +23,7 @@ def evaluate(args):
         check_output_size(network)
     count = classes[args.weights[0]]
     metrics = {path: MeanIoU(count) for path in networks}
+    border_metrics = {(path, n): MeanIoU(count) for path in networks for n in args.near_borders}
     for number, example in enumerate(data.arrays(data.open_dataset(args, args.split), count), 1):
         image = example["image"]
         logits = {
@@ -31,6 +32,8 @@ def evaluate(args):
         }
         for path, metric in metrics.items():
             metric.update_state(example["label"], logits[path])
+        for (path, width), metric in border_metrics.items():
+            metric.update_state(near_borders(example["label"], width), logits[path])
         if args.pictures and number <= args.picture_count:
             picture = picture_path(args.pictures, example["name"])
             panels = [*map(labels_of, logits.values()), example["label"]]
@@ -39,6 +42,8 @@ def evaluate(args):
     print()
     confusions = {path: ops.convert_to_numpy(metric.total_cm) for path, metric in metrics.items()}
     report = make_report(args, confusions, number, count)
+    for (path, width), metric in border_metrics.items():
+        report["networks"][path]["near_borders"][width] = float(metric.result())
     print_table(report)
     if args.json:
         write_report(args.json, report)
@@ -82,7 +87,11 @@ def make_report(args, confusions, images, classes):
         "pixels": int(total),
         "classes": class_names(args.palette, classes),
         "networks": {
-            path: {**_without_nan(scores(confusion)), "confusion": confusion.tolist()}
+            path: {
+                **_without_nan(scores(confusion)),
+                "near_borders": {},
+                "confusion": confusion.tolist(),
+            }
             for path, confusion in confusions.items()
         },
     }
@@ -98,9 +107,15 @@ def print_table(report):
     print(f"{report['split']}, {report['images']} images, {report['pixels']:,} pixels that count")
     networks = report["networks"]
     width = max(map(len, [*networks, "network"]))
-    print(f"  {'network':<{width}}  mean IoU  pixel accuracy")
+    borders = list(networks[next(iter(networks))]["near_borders"])
+    columns = "".join(f"{f'within {pixels}':>11}" for pixels in borders)
+    print(f"  {'network':<{width}}  mean IoU  pixel accuracy{columns}")
     for path, values in networks.items():
-        print(f"  {path:<{width}}  {values['mean_iou']:>8.2%}  {values['pixel_accuracy']:>14.2%}")
+        cells = "".join(f"{values['near_borders'][pixels]:>11.2%}" for pixels in borders)
+        accuracy = f"{values['pixel_accuracy']:>14.2%}"
+        print(f"  {path:<{width}}  {values['mean_iou']:>8.2%}  {accuracy}{cells}")
+    if borders:
+        print("within N: the mean IoU of pixels that are at most N from another label")
     print("IoU of every class, the networks in this order")
     width = max(map(len, report["classes"]))
     for number, name in enumerate(report["classes"]):

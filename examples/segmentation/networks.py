@@ -1,4 +1,4 @@
-"""The networks that can be trained: a small one, FCN-8s, and trained ones with PAC in them."""
+"""The networks that can be trained: two small ones, FCN-8s, and trained ones with PAC in them."""
 
 import json
 
@@ -27,37 +27,44 @@ CRFS = {
 
 def make_network(name, classes, padding, weights):
     """A network that takes RGB images of 0 to 255 and returns logits."""
-    return small(classes) if name == "small" else fcn8s(classes, padding, weights)
+    drawn = {"small": small, "coarse": coarse}
+    return drawn[name](classes) if name in drawn else fcn8s(classes, padding, weights)
+
+
+def convolve(x, filters, name, dilation=1):
+    """A 3 x 3 convolution, batch normalization and ReLU."""
+    x = layers.Conv2D(
+        filters, 3, padding="same", dilation_rate=dilation, use_bias=False, name=name
+    )(x)
+    x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def halve(x, name):
+    return layers.MaxPooling2D(2, padding="same", name=name)(x)
+
+
+def image_input():
+    image = keras.Input((None, None, 3), name="image")
+    return image, layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(image)
 
 
 def small(classes):
     """An encoder and a decoder with skip connections, for two processor cores; 0.5 M weights.
 
-    The image is halved three times. Convolutions have 3 x 3 weights, batch normalization and
-    ReLU; `conv4_2` to `conv4_4` are dilated and so see far around themselves. Images may have any
-    size.
+    The image is halved three times. `conv4_2` to `conv4_4` are dilated and so see far around
+    themselves. Images may have any size.
 
     Layers: `conv1_1`, `conv2_1`, `conv2_2`, … `conv4_4` of the encoder, `up3`, `up2`, `up1` of
     the decoder, each with `…_norm` and `…_relu` after it, and `classifier`.
     """
-
-    def convolve(x, filters, name, dilation=1):
-        x = layers.Conv2D(
-            filters, 3, padding="same", dilation_rate=dilation, use_bias=False, name=name
-        )(x)
-        x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
-        return layers.ReLU(name=f"{name}_relu")(x)
-
-    def halve(x, name):
-        return layers.MaxPooling2D(2, padding="same", name=name)(x)
 
     def enlarge(x, skip, filters, name):
         x = ResizeLike("channels_last", name=f"{name}_resize")([x, skip])
         x = layers.Concatenate(name=f"{name}_concat")([x, skip])
         return convolve(x, filters, name)
 
-    image = keras.Input((None, None, 3), name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(image)
+    image, x = image_input()
     skip1 = convolve(x, 16, "conv1_1")
     x = convolve(halve(skip1, "pool1"), 32, "conv2_1")
     skip2 = convolve(x, 32, "conv2_2")
@@ -69,6 +76,33 @@ def small(classes):
     for skip, filters, name in ((skip3, 64, "up3"), (skip2, 32, "up2"), (skip1, 16, "up1")):
         x = enlarge(x, skip, filters, name)
     return keras.Model(image, layers.Conv2D(classes, 1, name="classifier")(x), name="small")
+
+
+def coarse(classes):
+    """FCN-8s in small: logits at an eighth of the resolution, enlarged bilinearly; 0.8 M weights.
+
+    The image is halved four times. The logits are those of `conv5_3`, at a sixteenth, enlarged to
+    an eighth, plus those of `conv4_2`. As with FCN-8s, no finer features reach the logits, so
+    regions have soft borders. Images may have any size.
+
+    Layers: `conv1_1`, `conv2_1`, `conv2_2`, … `conv5_3`, each with `…_norm` and `…_relu` after it,
+    and `score4`, `score5`.
+    """
+    image, x = image_input()
+    x = halve(convolve(x, 16, "conv1_1"), "pool1")
+    for block, filters in ((2, 32), (3, 64), (4, 96)):
+        x = convolve(convolve(x, filters, f"conv{block}_1"), filters, f"conv{block}_2")
+        skip, x = x, halve(x, f"pool{block}")
+    for number, dilation in ((1, 1), (2, 2), (3, 4)):
+        x = convolve(x, 128, f"conv5_{number}", dilation)
+    finer, coarser = (
+        layers.Conv2D(classes, 1, name=name)(features)
+        for name, features in (("score4", skip), ("score5", x))
+    )
+    coarser = ResizeLike("channels_last", name="score5_resize")([coarser, finer])
+    logits = layers.Add(name="score")([finer, coarser])
+    logits = ResizeLike("channels_last", name="logits")([logits, image])
+    return keras.Model(image, logits, name="coarse")
 
 
 def fcn8s(classes, padding, weights):

@@ -63,10 +63,13 @@ def test_classes_have_the_names_and_colors_of_the_palette(monkeypatch, tmp_path,
     monkeypatch.setattr(data, "open_dataset", lambda args, split: examples_of([example]))
     camvid = ["--weights", tmp_path / "sky.keras", "--palette", "camvid"]
     report = ["--json", tmp_path / "report.json", "--pictures", tmp_path]
-    run_program("evaluate", "--data", "street", *camvid, *report)
+    run_program("evaluate", "--data", "street", *camvid, *report, "--near-borders", 1, 2)
     report = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
     iou = dict(zip(report["classes"], report["networks"][str(tmp_path / "sky.keras")]["iou"]))
     assert (iou["sky"], iou["road"], iou["car"]) == (pytest.approx(8 / 24), 0, None)
+    near = report["networks"][str(tmp_path / "sky.keras")]["near_borders"]
+    # Two columns of sky; one and two of road are near enough.
+    assert near == {"1": pytest.approx(4 / 8 / 2), "2": pytest.approx(8 / 16 / 2)}
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["sky", "33.33%"] in table and ["car", "absent"] in table
     picture = files.read_image(tmp_path / "street.png")

@@ -78,3 +78,18 @@ def test_the_palette_of_camvid():
     assert tuple(palette[names.index("road")]) == (128, 64, 128)
     assert tuple(palette[255]) == (0, 0, 0)
     assert palettes.class_names("camvid", 3) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_near_borders_keeps_the_pixels_within_a_distance(width, rng):
+    label = rng.choice([0, 1, 2, 255], (9, 11), p=[0.9, 0.06, 0.02, 0.02]).astype(np.uint8)
+    kept = metrics.near_borders(label, width)
+    points = np.argwhere(np.ones((9, 11)))
+    for row, col in points:
+        others = points[[label[r, c] != label[row, col] for r, c in points]]
+        near = np.hypot(*(others - [row, col]).T).min() <= width
+        assert kept[row, col] == (label[row, col] if near else 255)
+
+
+def test_one_label_has_no_borders():
+    assert (metrics.near_borders(np.zeros((4, 5), np.uint8), 3) == 255).all()

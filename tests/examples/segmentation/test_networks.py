@@ -9,11 +9,21 @@ from examples.training.errors import UserError
 from keras_pac.models import FCN8s, PacJointUpsampleLite, fcn8s
 
 
+@pytest.mark.parametrize("name", ["small", "coarse"])
 @pytest.mark.parametrize("size", [(1, 1), (37, 50)])
-def test_the_small_network_takes_any_size(size):
-    network = networks.small(7)
+def test_the_small_networks_take_any_size(name, size):
+    network = networks.make_network(name, 7, "same", None)
     assert network(np.zeros((1, *size, 3), np.float32)).shape == (1, *size, 7)
-    assert 300_000 < network.count_params() < 600_000
+    assert 300_000 < network.count_params() < 900_000
+
+
+def test_the_coarse_network_has_logits_at_an_eighth(rng):
+    network = networks.make_network("coarse", 5, "same", None)
+    score = keras.Model(network.input, network.get_layer("score").output)
+    image = rng.uniform(0, 255, (1, 64, 48, 3)).astype(np.float32)
+    assert score(image).shape == (1, 8, 6, 5)
+    enlarged = keras.ops.image.resize(score(image), (64, 48))
+    np.testing.assert_allclose(network(image), enlarged, atol=1e-5)
 
 
 def test_fcn8s_takes_the_images_that_the_small_network_takes(monkeypatch, tmp_path, rng):

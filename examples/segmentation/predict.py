@@ -13,6 +13,7 @@ from examples.segmentation.networks import check_output_size, count_classes, loa
 from examples.segmentation.palettes import PALETTES, class_names
 from examples.segmentation.pictures import save_overlay
 from examples.training.errors import UserError, explained, full_disk_explained
+from examples.training.reports import write_text
 
 
 def predict(args):
@@ -20,9 +21,15 @@ def predict(args):
     paths = find_images(args.images)
     output = Path(args.output)
     inputs = {path.resolve() for path in paths.values()}
+    folders = {"--output": output}
+    if args.overlays:
+        folders["--overlays"] = Path(args.overlays)
     for name in paths:
-        if (output / f"{name}.png").resolve() in inputs:
-            raise UserError(f"--output {output} would overwrite the image {name}.png")
+        for option, folder in folders.items():
+            if (folder / f"{name}.png").resolve() in inputs:
+                raise UserError(f"{option} {folder} would overwrite the image {name}.png")
+    if len({folder.resolve() for folder in folders.values()}) < len(folders):
+        raise UserError(f"--output and --overlays must be different folders, not both {output}")
     network = load_network(args.weights)
     check_output_size(network)
     classes, palette = count_classes(network), PALETTES[args.palette]
@@ -37,7 +44,7 @@ def predict(args):
             labels = labels_of(refined(logits_of(network, image), image, args.refine))
             files.write_label(output / f"{name}.png", labels, palette)
             if args.overlays:
-                save_overlay(Path(args.overlays) / f"{name}.png", image, labels, palette)
+                save_overlay(folders["--overlays"] / f"{name}.png", image, labels, palette)
             areas[name] = np.bincount(labels.ravel(), minlength=classes) / labels.size
             progress.update(number)
         if args.areas:
@@ -53,8 +60,7 @@ def write_areas(path, areas, names):
     table.writerow(["image", *names])
     for image, shares in areas.items():
         table.writerow([image, *(f"{share:.6f}" for share in shares)])
-    with files.atomic_write(path) as file:
-        file.write(text.getvalue().encode())
+    write_text(path, text.getvalue())
 
 
 def find_images(arguments):

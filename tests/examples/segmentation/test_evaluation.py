@@ -128,7 +128,7 @@ def test_prediction_refined_with_overlays_and_areas(base, tmp_path, method):
     save_image(tmp_path / "in" / "a.png", image)
     output = ["--output", tmp_path / "out", "--overlays", tmp_path / "over"]
     command = ["predict", "--weights", base / "network.keras", "--images", tmp_path / "in"]
-    run_program(*command, *output, "--areas", tmp_path / "areas.csv", "--refine", method)
+    run_program(*command, *output, "--areas", tmp_path / "new" / "areas.csv", "--refine", method)
     logits = load(base)(image[None].astype(np.float32))
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits)[0])
     labels = refine(probabilities, image, method=method).argmax(-1)
@@ -136,7 +136,7 @@ def test_prediction_refined_with_overlays_and_areas(base, tmp_path, method):
     overlay = files.read_image(tmp_path / "over" / "a.png").astype(int)
     colors = palettes.voc_palette()[labels]
     assert np.abs(2 * overlay - image - colors).max() <= 1
-    header, row = (tmp_path / "areas.csv").read_text().splitlines()
+    header, row = (tmp_path / "new" / "areas.csv").read_text().splitlines()
     name, *shares = row.split(",")
     assert name == "a" and header.split(",")[0] == "image"
     np.testing.assert_allclose(
@@ -150,8 +150,13 @@ def test_prediction_does_not_overwrite_its_images(tiny, tmp_path):
     Image.new("RGB", (9, 8)).save(tmp_path / "photo.png")
     before = (tmp_path / "photo.png").read_bytes()
     command = ["predict", "--weights", tiny, "--images", tmp_path, "--output", tmp_path]
-    with pytest.raises(UserError, match="would overwrite the image photo.png"):
+    with pytest.raises(UserError, match="--output .* would overwrite the image photo.png"):
         run_program(*command)
+    command[-1] = tmp_path / "out"
+    with pytest.raises(UserError, match="--overlays .* would overwrite the image photo.png"):
+        run_program(*command, "--overlays", tmp_path)
+    with pytest.raises(UserError, match="must be different folders"):
+        run_program(*command, "--overlays", tmp_path / "out")
     assert (tmp_path / "photo.png").read_bytes() == before
 
 

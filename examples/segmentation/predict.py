@@ -19,17 +19,7 @@ from examples.training.reports import write_text
 def predict(args):
     """Write the labels of every image that `args` name; returns the paths."""
     paths = find_images(args.images)
-    output = Path(args.output)
-    inputs = {path.resolve() for path in paths.values()}
-    folders = {"--output": output}
-    if args.overlays:
-        folders["--overlays"] = Path(args.overlays)
-    for name in paths:
-        for option, folder in folders.items():
-            if (folder / f"{name}.png").resolve() in inputs:
-                raise UserError(f"{option} {folder} would overwrite the image {name}.png")
-    if len({folder.resolve() for folder in folders.values()}) < len(folders):
-        raise UserError(f"--output and --overlays must be different folders, not both {output}")
+    output, overlays = check_folders(args, paths)
     network = load_network(args.weights)
     check_output_size(network)
     classes, palette = count_classes(network), PALETTES[args.palette]
@@ -43,14 +33,27 @@ def predict(args):
                 image = files.read_image(path)
             labels = labels_of(refined(logits_of(network, image), image, args.refine))
             files.write_label(output / f"{name}.png", labels, palette)
-            if args.overlays:
-                save_overlay(folders["--overlays"] / f"{name}.png", image, labels, palette)
+            if overlays:
+                save_overlay(overlays / f"{name}.png", image, labels, palette)
             areas[name] = np.bincount(labels.ravel(), minlength=classes) / labels.size
             progress.update(number)
         if args.areas:
             write_areas(args.areas, areas, class_names(args.palette, classes))
     print(output)
     return [output / f"{name}.png" for name in paths]
+
+
+def check_folders(args, paths):
+    """The folders of labels and overlays (or None), in which nothing would be overwritten."""
+    output, overlays = Path(args.output), args.overlays and Path(args.overlays)
+    inputs = {path.resolve() for path in paths.values()}
+    for option, folder in (("--output", output), ("--overlays", overlays)):
+        for name in paths if folder else ():
+            if (folder / f"{name}.png").resolve() in inputs:
+                raise UserError(f"{option} {folder} would overwrite the image {name}.png")
+    if overlays and overlays.resolve() == output.resolve():
+        raise UserError(f"--output and --overlays must be different folders, not both {output}")
+    return output, overlays
 
 
 def write_areas(path, areas, names):

@@ -26,24 +26,27 @@ def evaluate(args):
     border_metrics = {(path, n): MeanIoU(count) for path in networks for n in args.near_borders}
     for number, example in enumerate(data.arrays(data.open_dataset(args, args.split), count), 1):
         image = example["image"]
-        logits = {
+        likely = {
             path: refined(logits_of(network, image), image, args.refine)
             for path, network in networks.items()
         }
         for path, metric in metrics.items():
-            metric.update_state(example["label"], logits[path])
+            metric.update_state(example["label"], likely[path])
         for (path, width), metric in border_metrics.items():
-            metric.update_state(near_borders(example["label"], width), logits[path])
+            metric.update_state(near_borders(example["label"], width), likely[path])
         if args.pictures and number <= args.picture_count:
             picture = picture_path(args.pictures, example["name"])
-            panels = [*map(labels_of, logits.values()), example["label"]]
+            panels = [*map(labels_of, likely.values()), example["label"]]
             save_comparison(picture, image, panels, PALETTES[args.palette])
         print(f"\r{number} images", end="", flush=True)
     print()
     confusions = {path: ops.convert_to_numpy(metric.total_cm) for path, metric in metrics.items()}
     report = make_report(args, confusions, number, count)
     for (path, width), metric in border_metrics.items():
-        report["networks"][path]["near_borders"][width] = float(metric.result())
+        counted = ops.convert_to_numpy(metric.total_cm).any()
+        report["networks"][path]["near_borders"][width] = (
+            float(metric.result()) if counted else None
+        )
     print_table(report)
     if args.json:
         write_report(args.json, report)
@@ -62,9 +65,9 @@ def refined(logits, image, method):
     return refine(ops.convert_to_numpy(ops.softmax(logits)), image, method=method)
 
 
-def labels_of(logits):
-    """The most probable label of every pixel; uint8."""
-    return ops.convert_to_numpy(ops.argmax(logits, axis=-1)).astype(np.uint8)
+def labels_of(likely):
+    """The label of every pixel whose logit or probability is largest; uint8."""
+    return ops.convert_to_numpy(ops.argmax(likely, axis=-1)).astype(np.uint8)
 
 
 def confusion_of(network, examples):
@@ -108,10 +111,12 @@ def print_table(report):
     networks = report["networks"]
     width = max(map(len, [*networks, "network"]))
     borders = list(networks[next(iter(networks))]["near_borders"])
-    columns = "".join(f"{f'within {pixels}':>11}" for pixels in borders)
+    columns = "".join(f"  within {pixels}" for pixels in borders)
     print(f"  {'network':<{width}}  mean IoU  pixel accuracy{columns}")
     for path, values in networks.items():
-        cells = "".join(f"{values['near_borders'][pixels]:>11.2%}" for pixels in borders)
+        cells = ""
+        for pixels, iou in values["near_borders"].items():
+            cells += f"{'none' if iou is None else f'{iou:.2%}':>{len(f'  within {pixels}')}}"
         accuracy = f"{values['pixel_accuracy']:>14.2%}"
         print(f"  {path:<{width}}  {values['mean_iou']:>8.2%}  {accuracy}{cells}")
     if borders:

@@ -27,8 +27,9 @@ CRFS = {
 
 def make_network(name, classes, padding, weights):
     """A network that takes RGB images of 0 to 255 and returns logits."""
-    drawn = {"small": small, "coarse": coarse}
-    return drawn[name](classes) if name in drawn else fcn8s(classes, padding, weights)
+    if name == "FCN8s":
+        return fcn8s(classes, padding, weights)
+    return {"small": small, "coarse": coarse}[name](classes)
 
 
 def convolve(x, filters, name, dilation=1):
@@ -79,7 +80,7 @@ def small(classes):
 
 
 def coarse(classes):
-    """FCN-8s in small: logits at an eighth of the resolution, enlarged bilinearly; 0.8 M weights.
+    """FCN-8s in small: logits at an eighth of the resolution, enlarged bilinearly; 0.6 M weights.
 
     The image is halved four times. The logits are those of `conv5_3`, at a sixteenth, enlarged to
     an eighth, plus those of `conv4_2`. As with FCN-8s, no finer features reach the logits, so

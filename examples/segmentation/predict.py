@@ -44,7 +44,7 @@ def predict(args):
 
 
 def check_folders(args, paths):
-    """The folders of labels and overlays (or None), in which nothing would be overwritten."""
+    """The folders of labels and overlays (or None); nothing that was given may be overwritten."""
     output, overlays = Path(args.output), args.overlays and Path(args.overlays)
     inputs = {path.resolve() for path in paths.values()}
     for option, folder in (("--output", output), ("--overlays", overlays)):
@@ -53,6 +53,9 @@ def check_folders(args, paths):
                 raise UserError(f"{option} {folder} would overwrite the image {name}.png")
     if overlays and overlays.resolve() == output.resolve():
         raise UserError(f"--output and --overlays must be different folders, not both {output}")
+    areas = args.areas and Path(args.areas)
+    if areas and (areas.is_dir() or areas.resolve() in {*inputs, Path(args.weights).resolve()}):
+        raise UserError(f"--areas {areas} is a folder, an image or the network")
     return output, overlays
 
 

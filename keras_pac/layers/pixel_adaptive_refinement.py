@@ -1,7 +1,6 @@
 """Pixel-adaptive mask refinement."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_pac.ops import checks, pac_pool2d
@@ -10,7 +9,7 @@ from keras_pac.ops._geometry.layout import image_last, image_to, shape_to
 from keras_pac.ops._geometry.resize import resize_aligned
 from keras_pac.ops._implementations.kernel_form import in_float32
 
-NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]  # and the centre
+AROUND = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 SHARPNESS = 0.1  # of the affinities: this share of the standard deviation counts as 1
 LEAST_DEVIATION = 1e-8
 
@@ -22,19 +21,20 @@ class PixelAdaptiveRefinement(keras.layers.Layer):
         m_i <- sum_j a_ij m_j                                          `iterations` times
         a_i = softmax over j of mean_c -|I_jc - I_ic| / (1e-8 + 0.1 s_ic)
 
-    over the 8 neighbours j of pixel i at each dilation, where s_ic is the standard deviation of
-    colour c over these neighbours and the pixel itself. Beyond the border the image continues with
-    its border pixels. A mask of another size than the image is first resized bilinearly, with
-    corners that lie on corners. One iteration is a pixel-adaptive pooling for each dilation.
+    over the 8 neighbours j of pixel i at each dilation. s_ic is the standard deviation (with
+    n - 1) of colour c over the 9 pixels of the windows of all dilations, so pixel i itself counts
+    once for each. Beyond the border the image continues with its border pixels. A mask of another
+    size than the image is first resized bilinearly, with corners that lie on corners. One iteration
+    is a pixel-adaptive pooling for each dilation.
 
     Args:
-        dilation_rates: positive ints, in pixels. Defaults to (1, 2, 4, 8, 12, 24).
+        dilation_rates: int or list of ints, in pixels. Defaults to (1, 2, 4, 8, 12, 24).
         iterations: int. Defaults to 10.
         data_format: "channels_last" or "channels_first"; None (default) means Keras's default.
         **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
 
     Call arguments:
-        inputs: `[mask, image]`, of floating-point types: what to refine, such as scores or
+        inputs: `[mask, image]`, of floating-point types: what to refine, such as finite scores or
             probabilities of labels, and an image of any unit.
 
     Input shape:
@@ -67,13 +67,14 @@ class PixelAdaptiveRefinement(keras.layers.Layer):
         super().__init__(**kwargs)
         self.dilation_rates = checks.positive_integers("dilation_rates", dilation_rates)
         checks.positive_integer("iterations", iterations)
-        self.iterations = iterations
+        self.iterations = int(iterations)
         self.data_format = checks.data_format(data_format)
 
     def build(self, input_shape):
         self._check_shapes(input_shape)
 
     def call(self, inputs):
+        inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         self._check_shapes([tuple(tensor.shape) for tensor in inputs])
         for name, tensor in zip(("mask", "image"), inputs):
             checks.check_float(name, tensor.dtype)
@@ -87,7 +88,7 @@ class PixelAdaptiveRefinement(keras.layers.Layer):
     def _affinities(self, image):
         """a, and 0 for the pixel itself: a tensor (B, H, W, 9) for each dilation."""
         differences = [neighbour - image for neighbour in self._neighbours(image)]
-        count = len(differences)
+        count = 9 * len(self.dilation_rates)  # with the pixel itself, whose differences are 0
         mean = sum(differences) / count
         squares = sum(ops.square(difference) for difference in differences)
         variance = (squares - count * ops.square(mean)) / (count - 1)
@@ -96,18 +97,19 @@ class PixelAdaptiveRefinement(keras.layers.Layer):
         deviation = ops.where(varies, ops.sqrt(ops.where(varies, variance, 1)), 0)
         unit = LEAST_DEVIATION + SHARPNESS * deviation
         unit = unit * image.shape[-1]  # `ops.mean` computes float64 in float32 on JAX
-        distances = [ops.sum(ops.abs(d) / unit, axis=-1) for d in differences]
-        logits = ops.negative(ops.stack(distances, axis=-1))
-        itself = np.tile([offset == (0, 0) for offset in NEIGHBOURS], len(self.dilation_rates))
-        logits = ops.where(itself, -float("inf"), logits)
-        return ops.split(ops.softmax(logits, axis=-1), len(self.dilation_rates), axis=-1)
+        logits = [-ops.sum(ops.abs(d) / unit, axis=-1) for d in differences]
+        itself, planes = ops.full_like(logits[0], -float("inf")), []
+        for first in range(0, len(logits), 8):
+            planes += [*logits[first : first + 4], itself, *logits[first + 4 : first + 8]]
+        affinities = ops.softmax(ops.stack(planes, axis=-1), axis=-1)
+        return ops.split(affinities, len(self.dilation_rates), axis=-1)
 
     def _neighbours(self, image):
-        """The image moved to each neighbour, for each dilation, and to the pixel itself."""
+        """The image moved to each of the 8 neighbours, for each dilation."""
         reach, (height, width) = max(self.dilation_rates), ops.shape(image)[1:3]
         image = repeat_border(image, reach)
         for rate in self.dilation_rates:
-            for row, column in NEIGHBOURS:
+            for row, column in AROUND:
                 top, left = reach + rate * row, reach + rate * column
                 yield image[:, top : top + height, left : left + width]
 
@@ -133,6 +135,11 @@ class PixelAdaptiveRefinement(keras.layers.Layer):
             checks.image(name, tuple(shape), self.data_format)
             for name, shape in zip(("mask", "image"), shapes)
         )
+        if 0 in (*mask[1:3], *image[1:3]):
+            raise ValueError(
+                f"`mask` and `image` must have pixels. Received: shapes {mask} and {image} "
+                "(channels last)"
+            )
         checks.same_size("mask", mask, (image[0], None, None, None), "the batch of `image`")
         return mask, image
 

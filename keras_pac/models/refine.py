@@ -11,15 +11,16 @@ from keras_pac.ops import checks, position_color_features
 # weight, or far neighbours alone, make them worse.
 KERNEL = {"kernel_size": 5, "compatibility": "potts", "weight": 0.3}
 COLOR_SCALE = 0.1
+STEPS = {"crf": 5, "pamr": 10}
 
 
 def refine(
     probabilities,
     image,
-    kernels=KERNEL,
+    kernels=None,
     *,
     method="crf",
-    color_scale=COLOR_SCALE,
+    color_scale=None,
     position_scale=None,
     steps=None,
     tile=512,
@@ -31,17 +32,20 @@ def refine(
         result = PAMR(probabilities, image)                   method "pamr"
 
     The CRF is a `PacCRF` with its initial weights, PAMR a `PixelAdaptiveRefinement`. Large images
-    are computed in tiles, each with all pixels around it that can influence it. So the result is
-    that of the whole image, and the memory beyond the two arrays does not grow with the image.
+    are computed in tiles, each with all pixels around it that can influence it (240 on each side
+    for 10 iterations of PAMR). So the result is that of the whole image, and the memory beyond the
+    two arrays does not grow with the image.
 
     Args:
         probabilities: array (H, W, C) of numbers from 0 to 1, those of each pixel's labels.
         image: array (H, W, 1 or more), of uint8 or of floating-point type with colours from 0 to 1.
-        kernels: a `PairwiseKernel` or a dict of its arguments, or a list of these. By default one
-            of compatibility "potts", 5x5, weight 0.3, which mends the borders of regions.
-        method: "crf" (default) or "pamr", which takes no kernels and scales.
+        kernels: a `PairwiseKernel` or a dict of its arguments, or a list of these. None (default):
+            one of compatibility "potts", 5x5, weight 0.3, which mends the borders of regions.
+        method: "crf" (default), fast, for probabilities that are wrong near borders; or "pamr",
+            which looks further, at up to 24 pixels in each of its steps, and takes neither kernels
+            nor scales.
         color_scale: positive number, or a list with one for each kernel, in units of an image
-            from 0 to 1. Defaults to 0.1.
+            from 0 to 1. None (default): 0.1.
         position_scale: positive number in pixels, or a list with one for each kernel; None
             (default) leaves the position out.
         steps: int, steps of the CRF (default: 5) or iterations of PAMR (default: 10).
@@ -57,6 +61,7 @@ def refine(
 
     Example:
 
+    >>> import numpy as np
     >>> from keras_pac.models import refine
     >>> probabilities = np.full((40, 50, 2), 0.5, "float32")
     >>> probabilities[:, :20] = [0.9, 0.1]
@@ -75,18 +80,14 @@ def refine(
     checks.one_of("method", method, ("crf", "pamr"))
     probabilities, image = _check_arrays(probabilities, image, method)
     checks.positive_integer("tile", tile)
-    if method == "crf":
-        function, reach, cell = _by_crf(
-            kernels, color_scale, position_scale, 5 if steps is None else steps
-        )
-    elif (kernels, color_scale, position_scale) != (KERNEL, COLOR_SCALE, None):
-        raise ValueError(
-            '`kernels`, `color_scale` and `position_scale` are for the method "crf". Received: '
-            f"method={method!r}, kernels={kernels!r}, color_scale={color_scale!r}, "
-            f"position_scale={position_scale!r}"
-        )
-    else:
-        function, reach, cell = _by_pamr(10 if steps is None else steps)
+    steps = STEPS[method] if steps is None else steps
+    checks.positive_integer("steps", steps)
+    given = {"kernels": kernels, "color_scale": color_scale, "position_scale": position_scale}
+    given = {name: value for name, value in given.items() if value is not None}
+    if method == "pamr" and given:
+        raise ValueError(f'The method "pamr" takes no {" and no ".join(given)}. Received: {given}')
+    make = {"crf": _by_crf, "pamr": _by_pamr}[method]
+    function, reach, cell = make(steps, **given)
     reach, tile = _multiple(reach, cell), _multiple(tile, cell)
 
     height, width, _ = probabilities.shape
@@ -106,7 +107,7 @@ def refine(
     return result
 
 
-def _by_crf(kernels, color_scale, position_scale, steps):
+def _by_crf(steps, kernels=KERNEL, color_scale=COLOR_SCALE, position_scale=None):
     """A function of two tensors, how far its pixels look, and the cell its images are made of."""
     kernels = as_pairwise_kernels(kernels)
     positions = checks.one_or_each("position_scale", position_scale, len(kernels), optional=True)

@@ -306,7 +306,7 @@ def positive_integers(name, value):
     values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     if not values or not all(_is_int(v) and v > 0 for v in values):
         raise ValueError(
-            f"`{name}` must be a list of positive integers. Received: {name}={value!r}"
+            f"`{name}` must be a positive integer or a list of them. Received: {name}={value!r}"
         )
     return tuple(int(v) for v in values)
 

@@ -157,6 +157,14 @@ WRONG = {
     "dilation of 0": (lambda: PixelAdaptiveRefinement((1, 0)), "dilation_rates=(1, 0)"),
     "iterations": (lambda: PixelAdaptiveRefinement(iterations=0), "iterations=0"),
     "one tensor": (lambda: PixelAdaptiveRefinement()([np.ones((1, 4, 4, 2))]), "1 tensors"),
+    "one tensor of a batch of two": (
+        lambda: PixelAdaptiveRefinement()(np.ones((2, 4, 4, 2), "float32")),
+        "1 tensors",
+    ),
+    "no pixels": (
+        lambda: PixelAdaptiveRefinement()([np.ones((1, 0, 4, 2)), np.ones((1, 4, 4, 3))]),
+        "(1, 0, 4, 2)",
+    ),
     "rank": (
         lambda: PixelAdaptiveRefinement()([np.ones((4, 4, 2)), np.ones((1, 4, 4, 3))]),
         "shape (4, 4, 2)",
@@ -195,7 +203,9 @@ def test_refine_is_this_layer_and_tiles_do_not_show(rng):
 
 def test_refine_refuses_what_pamr_does_not_take():
     arrays = np.full((4, 4, 2), 0.5), np.zeros((4, 4, 3))
-    with pytest.raises(ValueError, match="(?s)for the method.*color_scale=0.5"):
+    with pytest.raises(ValueError, match="(?s)takes no color_scale.*0.5"):
         refine(*arrays, method="pamr", color_scale=0.5)
+    with pytest.raises(ValueError, match="steps=0"):
+        refine(*arrays, method="pamr", steps=0)
     with pytest.raises(ValueError, match="(?s)`method`.*'PAMR'"):
         refine(*arrays, method="PAMR")

@@ -201,11 +201,11 @@ class Window:
 
     def alike_phases(self):
         """Phases whose taps lie at the same offsets: [(their numbers, the first of them)]."""
-        rows, columns = self.rows.phases, self.columns.phases
         alike = {}
         for number, phase in enumerate(self.phases()):
-            row, column = rows[number // len(columns)], columns[number % len(columns)]
-            alike.setdefault((row[1:], column[1:]), []).append((number, phase))
+            taps = phase.input_taps, phase.guide_taps
+            offsets = tuple((each.row_offsets, each.column_offsets) for each in taps)
+            alike.setdefault(offsets, []).append((number, phase))
         return [(tuple(number for number, _ in group), group[0][1]) for group in alike.values()]
 
 

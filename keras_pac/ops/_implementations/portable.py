@@ -101,10 +101,11 @@ class Portable:
                     weights = _entries(filter, phase.tap_indices)[:, 0]
                     all_adapting[number] = all_adapting[number] * weights
             filter = None
+        groups = window.alike_phases()
+        if filter is not None:  # of which alike phases have different taps
+            groups = [((number,), phase) for number, phase in enumerate(phases)]
         sums = [None] * len(phases)
-        # With a filter, phases of the same offsets still have other taps of it.
-        each = (((number,), phase) for number, phase in enumerate(phases))
-        for numbers, phase in window.alike_phases() if filter is None else each:
+        for numbers, phase in groups:
             if not phase.tap_indices:
                 continue
             y = self._phases.phase_sum(

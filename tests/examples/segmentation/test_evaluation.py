@@ -82,6 +82,16 @@ def test_classes_have_the_names_and_colors_of_the_palette(monkeypatch, tmp_path,
     assert tuple(files.read_image(tmp_path / "labels" / "photo.png")[0, 0]) == sky
 
 
+def test_there_is_no_mean_iou_near_borders_where_there_are_none(tiny, monkeypatch, capsys):
+    image = np.zeros((4, 6, 3), np.uint8)
+    plain = {"image": image, "label": np.zeros((4, 6, 1), np.uint8), "name": b"a"}
+    monkeypatch.setattr(data, "open_dataset", lambda args, split: examples_of([plain]))
+    run_program("evaluate", "--data", "plain", "--weights", tiny, "--near-borders", 1000)
+    lines = capsys.readouterr().out.splitlines()
+    (heading,) = (number for number, line in enumerate(lines) if line.endswith("within 1000"))
+    assert lines[heading + 1].split()[-1] == "none"
+
+
 def test_a_split_without_a_pixel_that_counts_is_not_measured(tiny, monkeypatch):
     image = np.zeros((4, 6, 3), np.uint8)
     ignored = {"image": image, "label": np.full((4, 6, 1), 255, np.uint8), "name": b"a"}
@@ -155,6 +165,8 @@ def test_prediction_does_not_overwrite_its_images(tiny, tmp_path):
     command[-1] = tmp_path / "out"
     with pytest.raises(UserError, match="--overlays .* would overwrite the image photo.png"):
         run_program(*command, "--overlays", tmp_path)
+    with pytest.raises(UserError, match="--areas .*photo.png is a folder, an image or"):
+        run_program(*command, "--areas", tmp_path / "photo.png")
     with pytest.raises(UserError, match="must be different folders"):
         run_program(*command, "--overlays", tmp_path / "out")
     assert (tmp_path / "photo.png").read_bytes() == before

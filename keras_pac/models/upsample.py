@@ -53,7 +53,7 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
         >>> picture = np.zeros((48, 64, 3), "uint8")
         >>> picture[:, 31:] = 200  # the edge, between two samples of the depth
         >>> sharp = keras_pac.upsample(depth, picture)
-        >>> np.round(sharp[24, [0, 30, 31, 63]], 1).tolist()
+        >>> np.round(sharp[24, [0, 30, 32, 63]], 1).tolist()
         [3.0, 3.0, 1.5, 1.5]
 
     Reference:

@@ -32,8 +32,10 @@ def evaluate(args):
         }
         for path, metric in metrics.items():
             metric.update_state(example["label"], likely[path])
-        for (path, width), metric in border_metrics.items():
-            metric.update_state(near_borders(example["label"], width), likely[path])
+        for width in args.near_borders:
+            label = near_borders(example["label"], width)
+            for path in networks:
+                border_metrics[path, width].update_state(label, likely[path])
         if args.pictures and number <= args.picture_count:
             picture = picture_path(args.pictures, example["name"])
             panels = [*map(labels_of, likely.values()), example["label"]]
@@ -110,16 +112,16 @@ def print_table(report):
     print(f"{report['split']}, {report['images']} images, {report['pixels']:,} pixels that count")
     networks = report["networks"]
     width = max(map(len, [*networks, "network"]))
-    borders = list(networks[next(iter(networks))]["near_borders"])
-    columns = "".join(f"  within {pixels}" for pixels in borders)
-    print(f"  {'network':<{width}}  mean IoU  pixel accuracy{columns}")
+    first = next(iter(networks.values()))
+    headings = {pixels: f"  within {pixels}" for pixels in first["near_borders"]}
+    print(f"  {'network':<{width}}  mean IoU  pixel accuracy{''.join(headings.values())}")
     for path, values in networks.items():
         cells = ""
         for pixels, iou in values["near_borders"].items():
-            cells += f"{'none' if iou is None else f'{iou:.2%}':>{len(f'  within {pixels}')}}"
+            cells += f"{'none' if iou is None else f'{iou:.2%}':>{len(headings[pixels])}}"
         accuracy = f"{values['pixel_accuracy']:>14.2%}"
         print(f"  {path:<{width}}  {values['mean_iou']:>8.2%}  {accuracy}{cells}")
-    if borders:
+    if headings:
         print("within N: the mean IoU of pixels that are at most N from another label")
     print("IoU of every class, the networks in this order")
     width = max(map(len, report["classes"]))

@@ -134,8 +134,12 @@ def add_predict_options(parser):
 
 
 def add_refine_option(parser):
-    untrained = "let labels follow the colours, by keras_pac.models.refine, without training"
-    parser.add_argument("--refine", choices=("crf", "pamr"), help=untrained)
+    untrained = (
+        "let labels follow the colours without training: crf and pamr are keras_pac.models.refine, "
+        "full-crf a CRF of all pairs of pixels, by the package pydensecrf"
+    )
+    parser.add_argument("--refine", choices=("crf", "pamr", "full-crf"), help=untrained)
+    parser.add_argument("--refine-options", metavar="JSON", help="keyword arguments of --refine")
 
 
 def add_palette_option(parser):

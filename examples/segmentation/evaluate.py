@@ -1,5 +1,8 @@
 """Measures trained networks."""
 
+import statistics
+import time
+
 import numpy as np
 from keras import ops
 
@@ -8,9 +11,9 @@ from examples.segmentation.metrics import MeanIoU, near_borders, scores
 from examples.segmentation.networks import check_output_size, count_classes, load_network
 from examples.segmentation.palettes import PALETTES, class_names
 from examples.segmentation.pictures import save_comparison
+from examples.segmentation.refinement import refinement
 from examples.training.errors import UserError
 from examples.training.reports import picture_path, write_report
-from keras_pac.models import refine
 
 
 def evaluate(args):
@@ -24,12 +27,13 @@ def evaluate(args):
     count = classes[args.weights[0]]
     metrics = {path: MeanIoU(count) for path in networks}
     border_metrics = {(path, n): MeanIoU(count) for path in networks for n in args.near_borders}
+    refined, seconds = refinement(args), {path: [] for path in networks}
     for number, example in enumerate(data.arrays(data.open_dataset(args, args.split), count), 1):
-        image = example["image"]
-        likely = {
-            path: refined(logits_of(network, image), image, args.refine)
-            for path, network in networks.items()
-        }
+        image, likely = example["image"], {}
+        for path, network in networks.items():
+            start = time.perf_counter()
+            likely[path] = ops.convert_to_numpy(refined(logits_of(network, image), image))
+            seconds[path].append(time.perf_counter() - start)
         for path, metric in metrics.items():
             metric.update_state(example["label"], likely[path])
         for width in args.near_borders:
@@ -44,6 +48,8 @@ def evaluate(args):
     print()
     confusions = {path: ops.convert_to_numpy(metric.total_cm) for path, metric in metrics.items()}
     report = make_report(args, confusions, number, count)
+    for path, times in seconds.items():
+        report["networks"][path]["milliseconds"] = 1000 * statistics.median(times)
     for (path, width), metric in border_metrics.items():
         counted = ops.convert_to_numpy(metric.total_cm).any()
         report["networks"][path]["near_borders"][width] = (
@@ -58,13 +64,6 @@ def evaluate(args):
 def logits_of(network, image):
     """What a network says of a uint8 RGB image of any size."""
     return network(image[None].astype(np.float32), training=False)[0]
-
-
-def refined(logits, image, method):
-    """Logits, or with a method of `keras_pac.models.refine` the probabilities that it makes."""
-    if method is None:
-        return logits
-    return refine(ops.convert_to_numpy(ops.softmax(logits)), image, method=method)
 
 
 def labels_of(likely):
@@ -88,6 +87,7 @@ def make_report(args, confusions, images, classes):
         "data": args.data,
         "split": args.split,
         "refine": args.refine,
+        "refine_options": args.refine_options,
         "images": images,
         "pixels": int(total),
         "classes": class_names(args.palette, classes),
@@ -114,9 +114,10 @@ def print_table(report):
     width = max(map(len, [*networks, "network"]))
     first = next(iter(networks.values()))
     headings = {pixels: f"  within {pixels}" for pixels in first["near_borders"]}
-    print(f"  {'network':<{width}}  mean IoU  pixel accuracy{''.join(headings.values())}")
+    columns = f"mean IoU  pixel accuracy  ms per image{''.join(headings.values())}"
+    print(f"  {'network':<{width}}  {columns}")
     for path, values in networks.items():
-        cells = ""
+        cells = f"{values['milliseconds']:>14.0f}"
         for pixels, iou in values["near_borders"].items():
             cells += f"{'none' if iou is None else f'{iou:.2%}':>{len(headings[pixels])}}"
         accuracy = f"{values['pixel_accuracy']:>14.2%}"

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 
 from examples import files
-from examples.segmentation.evaluate import labels_of, logits_of, refined
+from examples.segmentation.evaluate import labels_of, logits_of
 from examples.segmentation.networks import check_output_size, count_classes, load_network
 from examples.segmentation.palettes import PALETTES, class_names
 from examples.segmentation.pictures import save_overlay
+from examples.segmentation.refinement import refinement
 from examples.training.errors import UserError, explained, full_disk_explained
 from examples.training.reports import write_text
 
@@ -25,13 +26,14 @@ def predict(args):
     classes, palette = count_classes(network), PALETTES[args.palette]
     if classes > 256:
         raise UserError(f"{args.weights} has {classes} classes, a PNG at most 256")
+    refined = refinement(args)
     areas, progress = {}, keras.utils.Progbar(len(paths), unit_name="image")
     with full_disk_explained(f"{output} is not complete."):
         output.mkdir(parents=True, exist_ok=True)
         for number, (name, path) in enumerate(paths.items(), start=1):
             with explained("", OSError, ValueError):
                 image = files.read_image(path)
-            labels = labels_of(refined(logits_of(network, image), image, args.refine))
+            labels = labels_of(refined(logits_of(network, image), image))
             files.write_label(output / f"{name}.png", labels, palette)
             if overlays:
                 save_overlay(overlays / f"{name}.png", image, labels, palette)

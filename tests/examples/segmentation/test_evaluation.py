@@ -1,6 +1,7 @@
 """Evaluation and prediction."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from examples import files
 from examples.segmentation import data, palettes
+from examples.segmentation.refinement import full_crf
 from examples.training.errors import UserError
 from keras_pac.models import refine
 from tests.support.segmentation_child import CLASSES, drawn_examples, examples_of, open_drawn
@@ -80,6 +82,52 @@ def test_classes_have_the_names_and_colors_of_the_palette(monkeypatch, tmp_path,
     images = ["--images", tmp_path / "photo.jpg", "--output", tmp_path / "labels"]
     run_program("predict", *camvid, *images)
     assert tuple(files.read_image(tmp_path / "labels" / "photo.png")[0, 0]) == sky
+
+
+def test_evaluation_refined_with_options(tiny, drawn, tmp_path):
+    options = {"method": "crf", "color_scale": 0.5, "steps": 2}
+    command = ["evaluate", "--data", "drawn", "--weights", tiny, "--json", tmp_path / "r.json"]
+    given = '{"color_scale": 0.5, "steps": 2}'
+    run_program(*command, "--refine", "crf", "--refine-options", given)
+    network, right, total = keras.models.load_model(tiny), 0, 0
+    for example in data.arrays(open_drawn(None, "val"), CLASSES):
+        image, label = example["image"], example["label"]
+        probabilities = keras.ops.softmax(network(image[None].astype(np.float32))).numpy()[0]
+        labels = refine(probabilities, image, **options).argmax(-1)
+        right += (labels == label)[label != 255].sum()
+        total += (label != 255).sum()
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["refine_options"] == given
+    (measured,) = report["networks"].values()
+    assert measured["pixel_accuracy"] == pytest.approx(right / total)
+    assert measured["milliseconds"] > 0
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--refine-options", "{}"], "--refine-options needs --refine"),
+        (["--refine", "crf", "--refine-options", "[5]"], r"must be a JSON object.* Got: \[5\]"),
+        (["--refine", "crf", "--refine-options", "{"], "must be a JSON object.* Got: {"),
+        (["--refine", "pamr", "--refine-options", '{"step": 5}'], "--refine: .*'step'"),
+        (["--refine", "full-crf"], "--refine full-crf needs the package pydensecrf"),
+    ],
+)
+def test_refinements_that_are_refused(tiny, drawn, monkeypatch, options, message):
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)  # as where it is not installed
+    with pytest.raises(UserError, match=message):
+        run_program("evaluate", "--data", "drawn", "--weights", tiny, *options)
+
+
+def test_full_crf_moves_a_border_to_the_colors():
+    reason = "pydensecrf is not installed (examples/README.md says how)"
+    pytest.importorskip("pydensecrf.densecrf", reason=reason)
+    probabilities, image = np.full((40, 50, 2), 0.5, "f4"), np.zeros((40, 50, 3), np.uint8)
+    probabilities[:, :20], probabilities[:, 30:] = [0.9, 0.1], [0.1, 0.9]
+    image[:, 25:] = 255
+    refined = full_crf(probabilities, image)
+    np.testing.assert_allclose(refined.sum(-1), 1, rtol=1e-5)
+    assert (refined.argmax(-1) == (np.arange(50) >= 25)).all()
 
 
 def test_there_is_no_mean_iou_near_borders_where_there_are_none(tiny, monkeypatch, capsys):

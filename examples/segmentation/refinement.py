@@ -1,0 +1,79 @@
+"""Refinement of label probabilities without training."""
+
+import json
+
+import numpy as np
+from keras import ops
+
+from examples.training.errors import UserError, explained
+from keras_pac.models import refine
+
+
+def refinement(args):
+    """The function of (logits, image) that `--refine` asks for; without it, one of the logits."""
+    if args.refine is None:
+        if args.refine_options:
+            raise UserError("--refine-options needs --refine")
+        return lambda logits, image: logits
+    options = options_of(args.refine_options)
+    function = full_crf
+    if args.refine != "full-crf":
+        function, options = refine, {"method": args.refine, **options}
+
+    def refined(logits, image):
+        with explained("--refine: ", ValueError, TypeError):
+            return function(ops.convert_to_numpy(ops.softmax(logits)), image, **options)
+
+    return refined
+
+
+def options_of(text):
+    """Keyword arguments from JSON; none from None."""
+    try:
+        options = json.loads(text or "{}")
+        if isinstance(options, dict):
+            return options
+    except json.JSONDecodeError:
+        pass
+    raise UserError(f"--refine-options must be a JSON object, like '{{\"steps\": 5}}'. Got: {text}")
+
+
+def full_crf(
+    probabilities, image, *, weight=10, color_scale=13, position_scale=80, near_weight=3, steps=5
+):
+    """Mean-field inference of a CRF in which every pixel is a neighbour of every other.
+
+        K(i, j) = weight * exp(-|p_i - p_j|^2 / (2 position_scale^2)
+                               - |I_i - I_j|^2 / (2 color_scale^2))
+                  + near_weight * exp(-|p_i - p_j|^2 / (2 * 3^2))
+
+    Args:
+        probabilities: (H, W, C) of numbers from 0 to 1.
+        image: (H, W, 3) of uint8.
+        weight, color_scale, position_scale, near_weight: as above, in units of colours from 0 to
+            255 and of pixels.
+        steps: int, steps of inference.
+
+    Returns:
+        Probabilities, float32 (H, W, C).
+
+    Reference:
+        Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with Gaussian Edge
+        Potentials, NIPS 2011 (arXiv 1210.5644).
+    """
+    try:
+        from pydensecrf.densecrf import DenseCRF2D
+    except ImportError as error:
+        raise UserError(
+            "--refine full-crf needs the package pydensecrf (examples/README.md says how to "
+            f"install it): {error}"
+        ) from error
+    height, width, classes = probabilities.shape
+    crf = DenseCRF2D(width, height, classes)
+    energies = -np.log(np.maximum(probabilities, 1e-7)).reshape(-1, classes).T
+    crf.setUnaryEnergy(np.ascontiguousarray(energies, np.float32))
+    crf.addPairwiseGaussian(sxy=3, compat=near_weight)
+    crf.addPairwiseBilateral(
+        sxy=position_scale, srgb=color_scale, rgbim=np.ascontiguousarray(image), compat=weight
+    )
+    return np.asarray(crf.inference(steps)).reshape(classes, height, width).transpose(1, 2, 0)

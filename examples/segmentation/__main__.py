@@ -95,6 +95,8 @@ def add_train_options(parser):
         help="height and width of random crops; smaller images are filled up with ignored pixels. "
         "0: whole images, filled up to the largest of the batch",
     )
+    keep = "batch normalization keeps its statistics, and nothing is dropped out"
+    add("--keep-statistics", action="store_true", help=keep)
     add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
     add("--optimizer", choices=("adam", "sgd"), default="adam", help="(sgd: momentum 0.9)")
     add("--learning-rate", type=positive_number, default=1e-3, help="at first")

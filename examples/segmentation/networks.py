@@ -154,16 +154,21 @@ def check_output_size(network):
         )
 
 
-class CrfAlone(keras.Model):
-    """Trains the CRF of a network alone: what is in front of it does what it does in inference.
+class AsInInference(keras.Model):
+    """Trains a network that does what it does in inference: its norms keep their statistics.
 
-    To freeze variables is not enough: in training, `fit` would still drop units out.
+    Batch normalization with the statistics of a few crops gives other logits than the network
+    gives later; nothing is dropped out, either.
+
+    Args:
+        network: the network.
+        front: a part of it that is not trained, or None.
     """
 
-    def __init__(self, network, front):
+    def __init__(self, network, front=None):
         super().__init__()
         self.network = network
-        for variable in front.trainable_variables:
+        for variable in front.trainable_variables if front else ():
             variable.trainable = False  # which a file doesn't keep: it can be trained later on
 
     def call(self, images):

@@ -74,6 +74,6 @@ def full_crf(
     crf.setUnaryEnergy(np.ascontiguousarray(energies, np.float32))
     crf.addPairwiseGaussian(sxy=3, compat=near_weight)
     crf.addPairwiseBilateral(
-        sxy=position_scale, srgb=color_scale, rgbim=np.ascontiguousarray(image), compat=weight
+        sxy=position_scale, srgb=color_scale, rgbim=np.array(image, order="C"), compat=weight
     )
     return np.asarray(crf.inference(steps)).reshape(classes, height, width).transpose(1, 2, 0)

@@ -83,4 +83,6 @@ def build_network(args):
         network = networks.swap(network, args.swap, args.guide, args.guide_scale)
     whole = network if args.crf is None else networks.add_crf(network, args)
     networks.check_output_size(whole)
-    return whole, networks.CrfAlone(whole, network) if args.crf_alone else whole
+    if args.crf_alone:
+        return whole, networks.AsInInference(whole, front=network)
+    return whole, networks.AsInInference(whole) if args.keep_statistics else whole

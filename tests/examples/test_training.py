@@ -25,6 +25,7 @@ DECIDING = {
     segmentation: "--network FCN8s; --classes 6; --padding same; --weights imagenet; --swap a; "
     "--guide a; --guide-scale 1; --crf 4d; --color-scale 9; --position-scale 9; "
     "--mean-field-steps 1; --loose; --crf-alone; --batch-size 2; --crop 64; --no-flips; "
+    "--keep-statistics; "
     "--optimizer sgd; --learning-rate 1; --schedule cosine; --seed 1",
 }
 FREE = "--out z; --resume; --save-every 7; --validation a; --validate-every 7; --data-dir z"

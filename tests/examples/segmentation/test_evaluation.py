@@ -125,6 +125,7 @@ def test_full_crf_moves_a_border_to_the_colors():
     probabilities, image = np.full((40, 50, 2), 0.5, "f4"), np.zeros((40, 50, 3), np.uint8)
     probabilities[:, :20], probabilities[:, 30:] = [0.9, 0.1], [0.1, 0.9]
     image[:, 25:] = 255
+    image.flags.writeable = False  # as those of a data set
     refined = full_crf(probabilities, image)
     np.testing.assert_allclose(refined.sum(-1), 1, rtol=1e-5)
     assert (refined.argmax(-1) == (np.arange(50) >= 25)).all()

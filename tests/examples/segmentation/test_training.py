@@ -125,10 +125,27 @@ def test_a_crf_of_many_kernels_is_trained(tiny, drawn, tmp_path):
     assert steps_of(tmp_path / "run") == [1]
 
 
-def test_units_are_not_dropped_while_the_crf_is_trained_alone(tiny):
+def test_norms_that_keep_their_statistics_are_trained(tiny, drawn, tmp_path):
+    options = [*OPTIONS, "--crop", 0, "--steps", 3, "--start", tiny]
+    run_program(*options, "--keep-statistics", "--out", tmp_path / "kept")
+    run_program(*options, "--out", tmp_path / "moved")
+    start, kept, moved = (
+        keras.models.load_model(tiny),
+        load(tmp_path / "kept"),
+        load(tmp_path / "moved"),
+    )
+    fixed = {v.path for v in start.non_trainable_variables if "moving" in v.path}
+    assert len(fixed) == 2
+    for one, two, three in zip(start.variables, kept.variables, moved.variables, strict=True):
+        if one.trainable or one.path in fixed:
+            assert np.array_equal(one, two) == (one.path in fixed)
+            assert not np.array_equal(one, three)
+
+
+def test_units_are_not_dropped_in_such_trainings(tiny):
     options = [*OPTIONS, "--start", tiny, *CRF, "--steps", 1, "--out", "unused"]
     images = np.stack([example["image"][:33, :39] for example in drawn_examples(2)])
-    for alone in ([], ["--crf-alone"]):
+    for alone in ([], ["--crf-alone"], ["--keep-statistics"]):
         network, trained = built([*options, *alone])
         in_training = np.asarray(trained(images, training=True))
         in_inference = np.asarray(network(images, training=False))

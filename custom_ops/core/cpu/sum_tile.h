@@ -44,11 +44,15 @@ inline void with_vectors(int64_t channels, const Use& use) {
 template <int vectors, typename T>
 inline void scale(const T* from, Wide<T> factor, int64_t channels, Wide<T>* to) {
   if constexpr (std::is_same<T, Wide<T>>::value) {
-    const int64_t whole = vectors > 0 ? vectors * kLanes<T> : channels - channels % kLanes<T>;
-    int64_t c = 0;
-    for (; c < whole; c += kLanes<T>) store(to + c, load(from + c) * factor);
-    if (vectors > 0) return;
-    for (; c < channels; ++c) to[c] = factor * from[c];
+    constexpr int lanes = kLanes<T>;
+    const int64_t whole = vectors > 0 ? vectors * lanes : channels - channels % lanes;
+    for (int64_t c = 0; c < whole; c += lanes) store(to + c, load(from + c) * factor);
+    if (vectors > 0 || whole == channels) return;
+    if (channels > lanes) {  // one that overlaps with the last whole one
+      store(to + channels - lanes, load(from + channels - lanes) * factor);
+    } else {
+      for (int64_t c = 0; c < channels; ++c) to[c] = factor * from[c];
+    }
   } else {
     for (int64_t c = 0; c < channels; ++c) to[c] = factor * widen(from[c]);
   }

@@ -33,7 +33,8 @@ class WindowedSum : public Job {
 
  private:
   void filter_tile(const Tile& tile, const SumScratch<T>& scratch) const {
-    source_.compute(tile, scratch.guide, scratch.adapting);
+    const bool in_planes = source_.guided() || is_direct<T>(filter_);
+    if (in_planes) source_.compute(tile, scratch.guide, scratch.adapting);
     for (int64_t m = 0; m < tile.height; ++m) {
       const RowOf<const T> bias = bias_row(tile, m);
       for (int64_t p = 0; p < tile.width; ++p) {
@@ -42,7 +43,7 @@ class WindowedSum : public Job {
           sums[o] = bias.first == nullptr ? 0 : widen(bias.first[p * bias.step + o]);
         }
       }
-      add_row(tile, m, scratch);
+      add_row(tile, m, in_planes, scratch);
       write_row(tile, m, scratch);
     }
   }
@@ -72,16 +73,29 @@ class WindowedSum : public Job {
     }
   }
 
-  void add_row(const Tile& tile, int64_t m, const SumScratch<T>& scratch) const {
+  void add_row(const Tile& tile, int64_t m, bool in_planes, const SumScratch<T>& scratch) const {
     if constexpr (std::is_same<T, A>::value) {
       if (is_direct<T>(filter_)) {
         return add_direct_row(x_, tile, filter_, m, scratch.adapting, scratch.direct,
                               scratch.outputs, scratch.outputs_stride);
       }
     }
+    if (in_planes) {
+      return add_products(tile, m, scratch, [&](int64_t, int64_t at) {
+        return RowOf<const A>{scratch.adapting + at, 1};
+      });
+    }
+    const RowOf<const T> windows = row_of(s, tile, m, window_taps(s), source_.given);
+    add_products(tile, m, scratch, [&](int64_t tap, int64_t) {
+      return RowOf<const T>{windows.first + window_tap(s, tile, tap), windows.step};
+    });
+  }
+
+  template <typename Adapting>
+  void add_products(const Tile& tile, int64_t m, const SumScratch<T>& scratch,
+                    const Adapting& adapting) const {
     for (const TapBlock& block : filter_.blocks[tile.phase]) {
-      modulated_patches(x_, tile, block, m, scratch.adapting, scratch.patches,
-                        scratch.patches_stride);
+      modulated_patches(x_, tile, block, m, adapting, scratch.patches, scratch.patches_stride);
       multiply<Order::kByRow>(tile.width, filter_.filters, block.depth, scratch.patches,
                               scratch.patches_stride, filter_.forward + block.forward_offset,
                               kPanel<A>, block.depth * kPanel<A>, scratch.outputs,

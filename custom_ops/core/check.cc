@@ -111,6 +111,8 @@ bool check_sizes(const Error& error, const kpac_call& call) {
       {"asymmetric", s.asymmetric, 1},
       {"channel_wise", s.channel_wise, 1},
       {"normalize", s.normalize, 1},
+      {"bias_image", s.bias_image, 1},
+      {"softmax", s.softmax, 1},
   };
   for (const auto& option : options) {
     if (option.value < 0 || option.value > option.last) {
@@ -187,11 +189,16 @@ bool check_windowed_sum(const Error& error, const kpac_sizes& s, const kpac_inpu
 bool check(const Error& error, const kpac_call* call) {
   if (call == nullptr) return error.fail("a call is needed");
   if (!check_sizes(error, *call)) return false;
+  const kpac_sizes& s = call->sizes;
+  if (call->function != KPAC_WINDOWED_SUM && (s.bias_image || s.softmax)) {
+    return error.fail("bias_image and softmax belong to the windowed sum, not to its gradient");
+  }
+  if (s.bias_image && call->inputs.bias == nullptr) return error.fail("bias_image needs a bias");
   const bool gradient = call->function == KPAC_ADAPTING_KERNEL_GRADIENT ||
                         call->function == KPAC_WINDOWED_SUM_GRADIENT;
   if (gradient && call->inputs.upstream == nullptr) return error.fail("upstream is needed");
-  return is_sum(*call) ? check_windowed_sum(error, call->sizes, call->inputs)
-                       : check_adapting_kernel(error, call->sizes, call->inputs);
+  return is_sum(*call) ? check_windowed_sum(error, s, call->inputs)
+                       : check_adapting_kernel(error, s, call->inputs);
 }
 
 // A forward function writes its result; a gradient is one by an input that is there.
@@ -238,8 +245,9 @@ void kpac_elements(const kpac_call* call, int64_t* inputs, int64_t* outputs) {
   const int64_t adapting_kernel = outputs_of_one * taps * values;
   const int64_t filter = full ? taps * s.input_channels * s.output_channels : taps;
   const int64_t upstream = is_sum(*call) ? y : adapting_kernel;
-  const int64_t read[] = {x,      adapting_kernel,   guide,   guide, inputs_of_one, values, values,
-                          filter, s.output_channels, upstream};
+  const int64_t bias = s.bias_image ? y : s.output_channels;
+  const int64_t read[] = {x,      adapting_kernel, guide,  guide, inputs_of_one,
+                          values, values,          filter, bias,  upstream};
   const int64_t written[] = {y,     adapting_kernel, outputs_of_one, x,      guide,
                              guide, values,          values,         filter, s.output_channels};
   std::copy(std::begin(read), std::end(read), inputs);

@@ -31,6 +31,9 @@
 //   shared filter   y_i[c] = bias[c] + sum_t K_it[c] w_t x_j(i,t)[c]
 //   pooling         the same with w_t = 1
 //
+// bias may be an image: bias_i[o], a value for every output. With softmax, y_i is the softmax of
+// that sum over its channels: y_i[o] <- exp(y_i[o]) / sum_o exp(y_i[o]).
+//
 // The sum takes K from `adapting_kernel`, or, where that is NULL, computes it from the guide in the
 // same pass without storing it (not with normalize, valid_mask or channel_wise).
 //
@@ -76,9 +79,11 @@ typedef struct {
   int32_t type;          // kpac_type
   int32_t kernel_type;   // kpac_kernel_type
   int32_t filter_type;   // kpac_filter_type
-  int32_t asymmetric;    // 0 or 1, as the two that follow
+  int32_t asymmetric;    // 0 or 1, as all that follow
   int32_t channel_wise;  // K has a value for every guide channel (of x, in a windowed sum)
   int32_t normalize;
+  int32_t bias_image;  // of KPAC_WINDOWED_SUM only, as softmax
+  int32_t softmax;
 } kpac_sizes;
 
 // What a function reads. NULL: there is none. (H, W) = input_size, (GH, GW) = guide_size,
@@ -92,7 +97,7 @@ typedef struct {
   const void* alpha;            // (V,), for the inverse kernel
   const void* exponent;         // (V,), for the inverse kernel
   const void* filter;           // (T, C, O) full, (T,) shared, NULL for pooling
-  const void* bias;             // (O,), or NULL
+  const void* bias;             // (O,), or (N, OH, OW, O) if bias_image, or NULL
   const void* upstream;         // for a gradient function: the gradient by y or K, of its shape
 } kpac_inputs;
 
@@ -130,6 +135,9 @@ typedef enum {
 
   // y.
   KPAC_WINDOWED_SUM,
+
+  // Of a sum without bias_image and softmax, which are left to the caller: of y = softmax(z) the
+  // gradient by z is y_i[o] (u_i[o] - sum_o y_i[o] u_i[o]), and that by an image is that by z.
 
   // With u_i = dL/dy_i (`upstream`), for a full filter:
   //

@@ -1,5 +1,6 @@
 """Random small problems, and how far a library's results are from the reference."""
 
+import dataclasses
 import random
 
 import numpy as np
@@ -49,11 +50,14 @@ class Case:
         self.function = "windowed_sum" if is_sum else "adapting_kernel"
         given = self._draw_sizes(is_sum)
         self._draw_inputs(self._shapes(is_sum, given))
-        names = [name for name in self.inputs if name in OUTPUTS]
+        names = [name for name in self.inputs if name in OUTPUTS and not self._is_image(name)]
         if self.random.random() < 0.5:
             self.wanted = names
         else:
             self.wanted = [name for name in names if self.random.random() < 0.6]
+
+    def _is_image(self, name):
+        return name == "bias" and self.sizes.bias_image
 
     def _draw_sizes(self, is_sum):
         """Set the sizes, and return whether K is given."""
@@ -112,6 +116,7 @@ class Case:
             asymmetric=r.random() < 0.3,
             channel_wise=channel_wise,
             normalize=not is_sum and r.random() < 0.4,
+            softmax=is_sum and r.random() < 0.3,
         )
         return given
 
@@ -126,7 +131,9 @@ class Case:
             elif s.filter_type == "shared":
                 shapes["filter"] = (s.taps,)
             if r.random() < 0.5:
-                shapes["bias"] = (s.output_channels,)
+                image = r.random() < 0.4
+                self.sizes = s = dataclasses.replace(s, bias_image=image)
+                shapes["bias"] = (*(pixels if image else ()), s.output_channels)
         values = 1
         if s.channel_wise:
             values = s.input_channels if is_sum else s.guide_channels
@@ -168,7 +175,7 @@ class Case:
         """{name in kpac_outputs: float64 array} of the results and the gradients."""
         if self.function == "windowed_sum":
             results = {"y": reference.windowed_sum(self.sizes, self.inputs)}
-            gradients = reference.windowed_sum_gradient(self.sizes, self.inputs)
+            gradients = reference.windowed_sum_gradient(self.sizes.of_gradient(), self.inputs)
         else:
             adapting, output_mask = reference.adapting_kernel(self.sizes, self.inputs)
             results = {"adapting_kernel": adapting}
@@ -182,16 +189,17 @@ class Case:
         memory, received = core.memory, {}
         inputs = {name: memory.put(array) for name, array in self.stored.items()}
         results = [name for name in expected if name not in self.wanted]
-        for function, names in (
-            (self.function, results),
-            (f"{self.function}_gradient", self.wanted),
+        without_image = {n: array for n, array in inputs.items() if not self._is_image(n)}
+        for function, sizes, given, names in (
+            (self.function, self.sizes, inputs, results),
+            (f"{self.function}_gradient", self.sizes.of_gradient(), without_image, self.wanted),
         ):
             unwritten = {
                 name: encode(np.full(expected[name].shape, np.nan), self.type_of(name))
                 for name in names
             }
             outputs = {name: memory.put(array) for name, array in unwritten.items()}
-            core.run(function, self.sizes, inputs, outputs)
+            core.run(function, sizes, given, outputs)
             received.update({name: memory.get(outputs[name], unwritten[name]) for name in names})
         return received
 

@@ -139,11 +139,18 @@ def windowed_sum(s, inputs):
         y = np.tensordot(products, inputs["filter"], 2)
     else:
         y = np.sum(products * _tap_weights(s, inputs), axis=3)
-    return y if inputs.get("bias") is None else y + inputs["bias"]
+    y = y if inputs.get("bias") is None else y + inputs["bias"]
+    if not s.softmax:
+        return y
+    y = np.exp(y - np.max(y.real, axis=-1, keepdims=True))
+    return y / np.sum(y, axis=-1, keepdims=True)
 
 
 def windowed_sum_gradient(s, inputs):
-    """{name: gradient} by x, filter, bias, and adapting_kernel or what it is computed from."""
+    """{name: gradient} by x, filter, bias, and adapting_kernel or what it is computed from.
+
+    Of a sum without softmax.
+    """
     windows, adapting, upstream = _input_windows(s), _adapting(s, inputs), inputs["upstream"]
     x = windows.gather(inputs["x"])
     gradients = {}
@@ -157,7 +164,8 @@ def windowed_sum_gradient(s, inputs):
             gradients["filter"] = np.sum(dfilter, axis=(0, 1, 2, 4))
     gradients["x"] = windows.scatter(adapting * back, s.input_size)
     if inputs.get("bias") is not None:
-        gradients["bias"] = np.sum(upstream, axis=(0, 1, 2))
+        is_image = inputs["bias"].ndim > 1
+        gradients["bias"] = upstream if is_image else np.sum(upstream, axis=(0, 1, 2))
     dk = x * back if s.channel_wise else np.sum(x * back, axis=-1, keepdims=True)
     if inputs.get("adapting_kernel") is not None:
         gradients["adapting_kernel"] = dk

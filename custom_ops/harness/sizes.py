@@ -30,6 +30,12 @@ class Sizes:
     asymmetric: bool = False
     channel_wise: bool = False
     normalize: bool = False
+    bias_image: bool = False
+    softmax: bool = False
+
+    def of_gradient(self):
+        """The sizes for a gradient function, which leaves an image and a softmax to its caller."""
+        return dataclasses.replace(self, bias_image=False, softmax=False)
 
     @property
     def taps(self):

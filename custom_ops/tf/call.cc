@@ -45,6 +45,7 @@ absl::Status ShapeOf(absl::string_view name, const kpac_sizes& s, bool sum, Tens
   const int64_t taps = s.kernel_size[0] * s.kernel_size[1];
   const int64_t values = !s.channel_wise ? 1 : sum ? s.input_channels : s.guide_channels;
   if (name == "upstream") name = sum ? "y" : "adapting_kernel";
+  if (name == "bias" && s.bias_image) name = "y";
   if (name == "x") return image(s.input_size, {s.input_channels});
   if (name == "y") return image(s.output_size, {s.output_channels});
   if (name == "adapting_kernel") return image(s.output_size, {taps, values});
@@ -144,7 +145,8 @@ absl::Status PacOpBase::ReadAttributes(OpKernelConstruction* construction) {
   if (transposed_) std::swap(s.input_dilation, s.strides);
   const std::pair<const char*, int32_t*> flags[] = {{"asymmetric", &s.asymmetric},
                                                     {"channel_wise", &s.channel_wise},
-                                                    {"normalize", &s.normalize}};
+                                                    {"normalize", &s.normalize},
+                                                    {"softmax", &s.softmax}};
   for (const auto& [name, flag] : flags) {
     bool value = false;
     if (construction->HasAttr(name)) TF_RETURN_IF_ERROR(construction->GetAttr(name, &value));
@@ -176,6 +178,7 @@ absl::Status PacOpBase::ReadAttributes(OpKernelConstruction* construction) {
 
 absl::Status PacOpBase::ReadSizes(OpKernelContext* context, kpac_sizes* s) const {
   int64_t x[4] = {}, guide[4] = {}, filter[4] = {};
+  const Tensor* bias;
   TF_RETURN_IF_ERROR(ReadPair(context, "output_size", s->output_size));
   TF_RETURN_IF_ERROR(ReadPair(context, "padding", s->padding));
   TF_RETURN_IF_ERROR(ReadShape(context, "guide", guide));
@@ -183,6 +186,8 @@ absl::Status PacOpBase::ReadSizes(OpKernelContext* context, kpac_sizes* s) const
   if (is_sum_) {
     TF_RETURN_IF_ERROR(ReadShape(context, "x", x));
     TF_RETURN_IF_ERROR(ReadShape(context, "filter", filter));
+    TF_RETURN_IF_ERROR(context->input("bias", &bias));
+    s->bias_image = bias->dims() == 4;
     s->batch = x[0];
     std::copy(x + 1, x + 3, s->input_size);
     s->input_channels = s->output_channels = x[3];

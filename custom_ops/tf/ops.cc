@@ -154,7 +154,10 @@ REGISTER_PAC("AdaptingKernelGrad", ADAPTING_KERNEL_INPUTS)
     .Output("exponent_gradient: U")
     .SetShapeFn(AdaptingKernelGradientShape);
 
-REGISTER_PAC("WindowedSum", WINDOWED_SUM_INPUTS).Output("y: T").SetShapeFn(WindowedSumShape);
+REGISTER_PAC("WindowedSum", WINDOWED_SUM_INPUTS)
+    .Attr("softmax: bool = false")
+    .Output("y: T")
+    .SetShapeFn(WindowedSumShape);
 
 REGISTER_PAC("WindowedSumGrad", WINDOWED_SUM_INPUTS)
     .Input("upstream: T")

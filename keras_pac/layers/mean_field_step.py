@@ -6,12 +6,16 @@ from keras import ops
 
 from keras_pac.ops import pac_conv2d
 from keras_pac.ops._geometry.cells import average_cells, enlarge_cells
+from keras_pac.ops._geometry.window import convolution_window
+from keras_pac.ops._implementations import current
 
 
 class MeanFieldStep(keras.layers.Layer):
-    """logQ <- w_u unary - sum_k w_k message_k(softmax(logQ)); images are channels last.
+    """Q <- softmax(w_u unary - sum_k w_k message_k(Q)), or without softmax; images channels last.
 
-    The caller computes w_u unary, since several steps may share it.
+    The caller computes w_u unary, since several steps may share it. Where a message has the size of
+    the image, the sum over its window starts with all the rest, and ends with the softmax: no pass
+    over the image is only for these.
 
     Args:
         kernels: list of `PairwiseKernel`.
@@ -64,30 +68,44 @@ class MeanFieldStep(keras.layers.Layer):
             return value
         return self.add_weight(shape=(), initializer=keras.initializers.Constant(value), name=name)
 
-    def call(self, log_q, weighted_unary, adapting_kernels):
-        q = ops.softmax(log_q, axis=-1)
+    def call(self, q, weighted_unary, adapting_kernels, softmax):
         result = weighted_unary
         pooled = {}  # several kernels may share a blur
+        fused = []
         for kernel, parts, adapting_kernel in zip(self.kernels, self._parts, adapting_kernels):
-            w_k, filter, compatibility = parts
+            if kernel.blur == 1 and kernel.takes_features:
+                fused.append((kernel, parts, adapting_kernel))
+                continue
             if kernel.blur not in pooled:
                 pooled[kernel.blur] = average_cells(q, kernel.blur)
-            # Weighting the filter or the matrix costs less than weighting the message.
-            if compatibility is None:
-                filter = w_k * filter
-            else:
-                compatibility = w_k * compatibility
+            x, filter = _weighted(pooled[kernel.blur], *parts)
             options = {"padding": "same", "dilation_rate": kernel.dilation_rate}
-            filter, options["data_format"] = ops.convert_to_tensor(filter), "channels_last"
+            options["data_format"] = "channels_last"
             if adapting_kernel is None:
-                message = ops.conv(pooled[kernel.blur], filter, **options)
+                message = ops.conv(x, filter, **options)
             else:
-                message = pac_conv2d(pooled[kernel.blur], adapting_kernel, filter, **options)
-            if compatibility is not None:
-                # Keras's matmul computes float64 in float32 with PyTorch.
-                message = ops.einsum("bhwi,ij->bhwj", message, compatibility)
+                message = pac_conv2d(x, adapting_kernel, filter, **options)
             result = result - enlarge_cells(message, kernel.blur, ops.shape(q)[1:3])
-        return result
+        for left, (kernel, (w_k, *parts), adapting_kernel) in zip(range(len(fused))[::-1], fused):
+            x, filter = _weighted(q, -w_k, *parts)
+            size, dilation_rate = ops.shape(q)[1:3], kernel.dilation_rate
+            window = convolution_window(size, kernel.kernel_size, (1, 1), "same", dilation_rate)
+            adapting_kernel = ops.expand_dims(adapting_kernel, -1)
+            result = current().windowed_sum(
+                x, adapting_kernel, filter, window, bias=result, softmax=softmax and not left
+            )
+        return ops.softmax(result, axis=-1) if softmax and not fused else result
+
+
+def _weighted(q, weight, filter, compatibility):
+    """(q times the matrix of compatibilities, filter), one of which has the weight in it.
+
+    Each costs less to weight than the message, and the matrix of all taps is that of their sum.
+    """
+    if compatibility is None:
+        return q, ops.convert_to_tensor(weight * filter)
+    # Keras's matmul computes float64 in float32 with PyTorch.
+    return ops.einsum("bhwi,ij->bhwj", q, weight * compatibility), ops.convert_to_tensor(filter)
 
 
 @keras.saving.register_keras_serializable("keras_pac")

@@ -126,16 +126,16 @@ class PacCRF(keras.layers.Layer):
         else:
             given = iter([adapting_last(each, self.data_format) for each in adapting_kernels])
             all_adapting = [next(given) if k.takes_features else None for k in self.kernels]
-        log_q = unary
+        q = ops.softmax(unary, axis=-1)
         for i in range(self.steps):
             step = self._steps[i if self._loose else 0]
             if i == 0 or self._loose:
                 weighted_unary = step.w_u * unary
-            log_q = step(log_q, weighted_unary, all_adapting)
-        if self.output_kind != "logits":
-            function = ops.softmax if self.output_kind == "softmax" else ops.log_softmax
-            log_q = function(log_q, axis=-1)
-        return image_to(log_q, self.data_format)
+            softmax = i + 1 < self.steps or self.output_kind == "softmax"
+            q = step(q, weighted_unary, all_adapting, softmax=softmax)
+        if self.output_kind == "log_softmax":
+            q = ops.log_softmax(q, axis=-1)
+        return image_to(q, self.data_format)
 
     def _adapting_kernels(self, features):
         """K for every pairwise kernel, None where it takes no features; equal ones are shared."""

@@ -17,6 +17,7 @@ from tests.support.cases import (
     random_case,
     rounded_case,
 )
+from tests.support.image_sums import DTYPES, KINDS, problem, rounded, windowed_sum
 from tests.support.on_jax import built, calls_of_the_core
 from tests.support.runners import WEIGHTS, golden_layer, run_ops
 from tests.support.tolerances import assert_close, assert_gradients_close
@@ -197,3 +198,42 @@ def test_a_penalty_of_gradients_by_other_tensors(rng):
         # A new function: JAX remembers what it traced for the other one.
         expected = jax.jit(jax.grad(lambda *arguments: penalty(*arguments), 2))(*arguments)
     jax.tree.map(partial(assert_close, dtype="float64"), actual, expected)
+
+
+def image_sum(implementation, window, softmax=True):
+    """A loss that is a function of the tensors."""
+
+    def loss(tensors):
+        y = windowed_sum(implementation, window, tensors, softmax)
+        return (y * tensors["upstream"]).sum(dtype="float64"), y
+
+    return jax.value_and_grad(loss, has_aux=True)
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_sums_of_an_image(kind, dtype, softmax, rng):
+    window, arrays = problem(kind, 3, rng)
+    given = {name: jnp.asarray(array, dtype) for name, array in arrays.items()}
+    function = image_sum("compiled", window, softmax)
+    assert calls_of_the_core(function, given)
+    (_, y), gradients = jax.jit(function)(given)
+    (_, expected), wanted = image_sum("taps", window, softmax)(rounded(arrays, dtype))
+    assert y.dtype == dtype
+    assert_close(y, expected, dtype)
+    assert_gradients_close(gradients, wanted, dtype)
+
+
+@pytest.mark.parametrize("kind", ["full", "shared"])
+def test_derivatives_of_gradients_of_a_softmax(kind, rng):
+    window, arrays = problem(kind, 2, rng, 1, (3, 4))
+    given = {name: jnp.asarray(array) for name, array in arrays.items()}
+
+    def penalty(implementation):
+        function = image_sum(implementation, window)
+        gradients = lambda tensors: jax.tree.leaves(function(tensors)[1])  # noqa: E731
+        return jax.grad(lambda tensors: sum(jnp.sin(g).sum() for g in gradients(tensors)))
+
+    actual, expected = (jax.jit(penalty(name))(given) for name in ("compiled", "taps"))
+    assert_gradients_close(actual, expected, "float64")

@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import keras_pac
+from tests.support.image_sums import problem, windowed_sum
 from tests.support.on_jax import built, calls_of_the_core
 from tests.support.tolerances import assert_close
 
@@ -97,6 +98,52 @@ def test_devices_share_the_batch(name, wanted, rng):
         expected = NamedSharding(MESH, specs[k])
         for array in jax.tree.leaves(gradient):
             assert array.sharding.is_equivalent_to(expected, array.ndim)
+
+
+def image_sum(window):
+    """A loss of images and a filter, and its gradients, with a softmax of the sum."""
+
+    def loss(images, filter):
+        y = windowed_sum("compiled", window, {**images, "filter": filter})
+        return (y * images["upstream"]).sum()
+
+    return jax.value_and_grad(loss, (0, 1))
+
+
+def test_devices_share_an_image_that_is_added(rng):
+    window, images = problem("full", 3, rng, batch=2 * MESH.size)
+    filter = images.pop("filter")
+    function = jax.jit(image_sum(window))
+    specs = P("batch"), P()
+    shared = [
+        jax.device_put(value, NamedSharding(MESH, spec))
+        for value, spec in zip((images, filter), specs)
+    ]
+    actual, expected = function(*shared), function(images, filter)
+    jax.tree.map(partial(assert_close, dtype="float64"), actual, expected)
+    program = function.lower(*shared).compile().as_text()
+    assert "all-reduce" in program and "all-gather" not in program
+    for array in actual[1][0].values():
+        assert array.sharding.is_equivalent_to(NamedSharding(MESH, P("batch")), array.ndim)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
+def test_vmap_of_an_image_that_is_added(axes, rng):
+    window, images = problem("full", 3, rng)
+    filter = images.pop("filter")
+    several = [
+        value if axis is None else jax.tree.map(lambda a: jnp.stack([a, -a]), value)
+        for axis, value in zip(axes, (images, filter))
+    ]
+    function = image_sum(window)
+    actual = jax.jit(jax.vmap(function, axes))(*several)
+    for k in range(2):
+        one = [
+            value if axis is None else jax.tree.map(operator.itemgetter(k), value)
+            for axis, value in zip(axes, several)
+        ]
+        of_k = jax.tree.map(operator.itemgetter(k), actual)
+        jax.tree.map(partial(assert_close, dtype="float64"), of_k, function(*one))
 
 
 def test_a_batch_that_the_devices_do_not_divide(rng):

@@ -8,7 +8,7 @@ from keras_pac.ops._implementations import library
 from keras_pac.ops._implementations.compiled.problem import INPUTS, OUTPUTS, bits
 
 # Two images of 5 x 4, 3 channels to 6, guide of 2 channels, windows of 3 x 3, padding 1.
-SIZES = (2, 5, 4, 5, 4, 5, 4, 3, 2, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 0, 2, 0, 0, 0)
+SIZES = (2, 5, 4, 5, 4, 5, 4, 3, 2, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 0, 2, 0, 0, 0, 0, 0)
 FULL = {
     "x": (2, 5, 4, 3),
     "guide": (2, 5, 4, 2),
@@ -53,6 +53,8 @@ WRONG = {
     "unknown filter type": size(n24=-1),
     "channel-wise": size(n26=1),
     "normalize": size(n27=1),
+    "an image as bias": size(n28=1),
+    "another softmax": size(n29=2),
     "unknown function": {"function": 9},
     "negative function": {"function": -1},
     "no inputs": {"attributes": {"inputs": np.int64(0)}},

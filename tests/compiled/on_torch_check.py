@@ -17,6 +17,7 @@ from tests.support.cases import (
     random_case,
     rounded_case,
 )
+from tests.support.image_sums import CASES, KINDS, problem, rounded, windowed_sum
 from tests.support.runners import golden_layer
 from tests.support.tolerances import assert_close, assert_gradients_close
 from tests.support.torch_operators import (
@@ -87,6 +88,47 @@ def test_random_problems(operation, seed):
     for dtype in ("float16", "bfloat16"):
         few = rounded_case(case, partial(rounded_by_torch, dtype=dtype))
         assert_gradients_close(check(few, dtype), few.gradients, dtype)
+
+
+def image_sum(implementation, window, arrays, dtype="float64", softmax=True):
+    """y, and {name: gradient of sum(y * upstream)}."""
+    tensors = {
+        name: torch.tensor(array).to(getattr(torch, dtype)) for name, array in arrays.items()
+    }
+    upstream = tensors.pop("upstream")
+    y = windowed_sum(implementation, window, _leaves(tensors), softmax)
+    gradients = torch.autograd.grad(y, tensors.values(), upstream)
+    assert y.dtype == upstream.dtype
+    return array_of(y), dict(zip(tensors, map(array_of, gradients)))
+
+
+def _leaves(tensors):
+    return {name: tensor.requires_grad_() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize(("channels", "dtype"), CASES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_sums_of_an_image(kind, channels, dtype, rng):
+    window, arrays = problem(kind, channels, rng)
+    for softmax in (False, True):
+        y, gradients = image_sum("compiled", window, arrays, dtype, softmax)
+        expected, wanted = image_sum("taps", window, rounded(arrays, dtype), softmax=softmax)
+        assert_close(y, expected, dtype)
+        assert_gradients_close(gradients, wanted, dtype)
+
+
+@pytest.mark.parametrize("kind", ["full", "shared"])
+def test_derivatives_of_a_softmax(kind, rng):
+    window, arrays = problem(kind, 2, rng, 1, (3, 4))
+    del arrays["upstream"]
+    names = list(arrays)
+
+    def function(*values):
+        return windowed_sum("compiled", window, dict(zip(names, values)))
+
+    values = [torch.tensor(array).requires_grad_() for array in arrays.values()]
+    torch.autograd.gradcheck(function, values, fast_mode=True)
+    torch.autograd.gradgradcheck(function, values, fast_mode=True)
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 4, 3), (2, 1, 1, 3)])

@@ -96,6 +96,18 @@ def test_layers_in_one_graph(name):
     assert_close(array_of(compiled(*inputs)), array_of(expected), "float32")
 
 
+def test_a_crf_in_one_graph():
+    inputs = small_images()
+    crf = keras_pac.PacCRF({"compatibility": "potts", "kernel_size": 3}, steps=2)
+    compiled = torch.compile(lambda *x: crf([*x]), fullgraph=True, backend="aot_eager")
+    results = []
+    for function in (lambda *x: crf([*x]), compiled):
+        y = function(*inputs)
+        results.append([y, *torch.autograd.grad(y.sin().sum(), inputs)])
+    for expected, actual in zip(*results):
+        assert_close(array_of(actual), array_of(expected), "float32")
+
+
 def test_autocast():
     x, guide = small_images()
     layer = keras_pac.PacConv2D(4, 3, padding="same")

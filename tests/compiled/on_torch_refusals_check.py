@@ -36,6 +36,7 @@ WRONG = {
     "filter of no outputs": {"filter": ones(3, 3, 3, 0), "bias": None},
     "bias of another size": {"bias": ones(3)},
     "bias of rank 0": {"bias": ones()},
+    "image of another size": {"bias": ones(2, 4, 5, 2)},
     "K of other taps": {"given": True, "adapting_kernel": ones(2, 5, 4, 8, 1)},
     "K of rank 4": {"given": True, "adapting_kernel": ones(2, 5, 4, 9)},
 }
@@ -68,7 +69,18 @@ def test_wrong_upstream_and_wishes_are_refused():
         KERNEL(*arguments(False, valid_mask=MASK[:, :4]))
 
 
-@pytest.mark.parametrize("place", range(17))
+def test_a_gradient_of_an_image_or_a_softmax_is_refused():
+    *tensors, numbers = arguments(bias=ones(2, 5, 4, 2))
+    wanted = [tensor is not None and tensor.dim() > 1 for tensor in tensors]
+    assert SUM(*tensors, numbers).shape == (2, 5, 4, 2)
+    with pytest.raises(ValueError, match="not to its gradient"):
+        SUM_GRADIENT(*tensors, ones(2, 5, 4, 2), numbers, wanted)
+    *tensors, numbers = arguments()
+    with pytest.raises(ValueError, match="not to its gradient"):
+        SUM_GRADIENT(*tensors, ones(2, 5, 4, 2), [*numbers[:-1], 1], [True] + [False] * 7)
+
+
+@pytest.mark.parametrize("place", range(18))
 @pytest.mark.parametrize("wrong", [-1, 0, 7, 2**62])
 def test_wrong_numbers_are_refused_or_fit(place, wrong):
     """Whatever the numbers are: an error, or a result of the right size."""

@@ -82,6 +82,10 @@ std::string try_valid(Random& random, const Problem& p, bool threads) {
   kpac_call without_upstream = core_call(p, data, p.backward());
   without_upstream.inputs.upstream = nullptr;
   if (kpac_check(&without_upstream, nullptr, 0) != KPAC_INVALID) return "upstream is not missed";
+  kpac_call as_forward = core_call(p, data, p.forward());
+  as_forward.function = p.backward();
+  if (p.sizes.bias_image || p.sizes.softmax)
+    if (kpac_check(&as_forward, nullptr, 0) != KPAC_INVALID) return "a gradient of a softmax";
   const Results results =
       run_core(p, data, threads ? Pool{Order::kThreads, 1, 1} : draw_pool(random));
   std::string failure = compare_all(p, data, results);

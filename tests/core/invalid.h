@@ -22,6 +22,8 @@ inline const char* broken_pointer_rule(const Problem& p) {
   for (int input : {ALPHA, EXPONENT})
     if (needs_guide && p.has[input] != (s.kernel_type == KPAC_INVERSE))
       return "alpha and exponent belong to the inverse kernel";
+  if (!p.sum && (s.bias_image || s.softmax)) return "bias_image and softmax belong to sums";
+  if (s.bias_image && !p.has[BIAS]) return "there is no image of a bias";
   if (!p.sum) return nullptr;
   if (s.channel_wise && s.filter_type == KPAC_FULL) return "a full filter has no K per channel";
   if (needs_guide && s.channel_wise) return "K per channel is not computed in the same pass";
@@ -35,7 +37,7 @@ inline const char* broken_range_rule(const Problem& p) {
   if (s.type < KPAC_FLOAT16 || s.type > KPAC_FLOAT64) return "type";
   if (s.kernel_type < KPAC_GAUSSIAN || s.kernel_type > KPAC_INVERSE) return "kernel_type";
   if (s.filter_type < KPAC_POOLING || s.filter_type > KPAC_FULL) return "filter_type";
-  for (int32_t flag : {s.asymmetric, s.channel_wise, s.normalize})
+  for (int32_t flag : {s.asymmetric, s.channel_wise, s.normalize, s.bias_image, s.softmax})
     if (flag != 0 && flag != 1) return "a flag that is neither 0 nor 1";
   if (s.batch < 0) return "batch";
   if (p.sum && (s.input_channels < 1 || s.output_channels < 1)) return "channels";
@@ -122,15 +124,15 @@ inline void spoil(Random& random, Problem* p) {
       s.strides,         s.strides + 1,      s.input_dilation,  s.input_dilation + 1,
       s.dilation,        s.dilation + 1,     s.padding,         s.padding + 1,
       s.guide_padding,   s.guide_padding + 1};
-  int32_t* const options[] = {&s.type,       &s.kernel_type,  &s.filter_type,
-                              &s.asymmetric, &s.channel_wise, &s.normalize};
+  int32_t* const options[] = {&s.type,         &s.kernel_type, &s.filter_type, &s.asymmetric,
+                              &s.channel_wise, &s.normalize,   &s.bias_image,  &s.softmax};
   const int64_t what = random.between(0, 9);
   if (what < 6) {
     *numbers[random.between(0, 21)] = extreme(random);
   } else if (what < 8) {
     const int64_t far = random.pick({std::numeric_limits<int32_t>::min(), -1, 2, 3, 4, 1 << 30,
                                      std::numeric_limits<int32_t>::max()});
-    *options[random.between(0, 5)] =
+    *options[random.between(0, 7)] =
         static_cast<int32_t>(random.chance(0.5) ? far : random.between(0, 1));
   } else {
     bool& has = p->has[random.between(0, INPUTS - 1)];

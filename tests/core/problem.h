@@ -30,6 +30,10 @@ struct Problem {
     return sum ? KPAC_WINDOWED_SUM_GRADIENT : KPAC_ADAPTING_KERNEL_GRADIENT;
   }
   bool is_guided() const { return !sum || !has[ADAPTING_KERNEL]; }
+  // The core leaves the gradient by an image to its caller.
+  bool has_gradient(int input) const {
+    return has[input] && input != VALID_MASK && !(input == BIAS && sizes.bias_image);
+  }
   int64_t adapting_values() const {
     return !sizes.channel_wise ? 1 : sum ? sizes.input_channels : sizes.guide_channels;
   }
@@ -56,7 +60,7 @@ inline int64_t elements(const Problem& p, int input) {
     case FILTER:
       return reference::taps(s) *
              (s.filter_type == KPAC_FULL ? s.input_channels * s.output_channels : 1);
-    default: return s.output_channels;
+    default: return s.bias_image ? outputs(p) * s.output_channels : s.output_channels;
   }
 }
 
@@ -99,7 +103,7 @@ inline std::string describe(const Problem& p) {
   two("input_dilation", s.input_dilation), two("dilation", s.dilation);
   two("padding", s.padding), two("guide_padding", s.guide_padding);
   one("asymmetric", s.asymmetric), one("channel_wise", s.channel_wise);
-  one("normalize", s.normalize);
+  one("normalize", s.normalize), one("bias_image", s.bias_image), one("softmax", s.softmax);
   text += "; inputs";
   for (int input = 0; input < INPUTS; ++input)
     if (p.has[input]) text += std::string(" ") + kInputNames[input];

@@ -120,6 +120,8 @@ inline void draw_options(Random& random, Problem* p) {
     p->has[ADAPTING_KERNEL] = random.chance(0.5);
     p->has[FILTER] = s.filter_type != KPAC_POOLING;
     p->has[BIAS] = random.chance(0.5);
+    s.bias_image = p->has[BIAS] && random.chance(0.4);
+    s.softmax = random.chance(0.3);
     if (p->has[ADAPTING_KERNEL] && s.filter_type != KPAC_FULL) s.channel_wise = random.chance(0.5);
   } else {
     s.filter_type = KPAC_POOLING;
@@ -138,7 +140,7 @@ inline void draw_options(Random& random, Problem* p) {
   }
   const double share = random.pick({0, 5, 10, 10, 10}) / 10.0;
   for (int input = 0; input < INPUTS; ++input)
-    p->wanted[input] = p->has[input] && input != VALID_MASK && random.chance(share);
+    p->wanted[input] = p->has_gradient(input) && random.chance(share);
 }
 
 inline Problem draw_problem(Random& random, const Limits& limits) {

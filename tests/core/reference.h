@@ -239,11 +239,20 @@ void for_each_connection(const kpac_sizes& s, Visit visit) {
   }
 }
 
+// In place, for one output. What is small beside the largest may be lost.
+inline void softmax(Number* y, int64_t channels) {
+  double largest = y->value;
+  for (int64_t o = 1; o < channels; ++o) largest = std::max(largest, y[o].value);
+  Number total;
+  for (int64_t o = 0; o < channels; ++o) total += y[o] = exp(y[o] - largest);
+  for (int64_t o = 0; o < channels; ++o) y[o] = y[o] / total + Number(0, 1e-30);
+}
+
 inline Numbers windowed_sum(const kpac_sizes& s, const Inputs& in) {
   const SumKernel K(s, in);
   Numbers y(pixels(s, s.output_size) * s.output_channels);
   if (in.bias)
-    for (size_t e = 0; e < y.size(); ++e) y[e] += in.bias[e % s.output_channels];
+    for (size_t e = 0; e < y.size(); ++e) y[e] += in.bias[s.bias_image ? e : e % s.output_channels];
   for_each_meeting(s, [&](const Meeting& at) {
     if (at.input < 0) return;
     for_each_connection(s, [&](int64_t c, int64_t o) {
@@ -252,6 +261,8 @@ inline Numbers windowed_sum(const kpac_sizes& s, const Inputs& in) {
                                              filter_value(s, in, at.tap, c, o);
     });
   });
+  if (s.softmax)
+    for (size_t e = 0; e < y.size(); e += s.output_channels) softmax(&y[e], s.output_channels);
   return y;
 }
 

@@ -49,11 +49,16 @@ inline kpac_call core_call(const Problem& p, const Data& data, kpac_function fun
   const void* at[INPUTS];
   for (int input = 0; input < INPUTS; ++input)
     at[input] = p.has[input] ? data.buffers[input].data() : nullptr;
-  return {function,
-          p.sizes,
-          {at[X], at[ADAPTING_KERNEL], at[GUIDE], at[CENTER], at[VALID_MASK], at[ALPHA],
-           at[EXPONENT], at[FILTER], at[BIAS], data.upstream_buffer.data()},
-          {}};
+  kpac_call call{function,
+                 p.sizes,
+                 {at[X], at[ADAPTING_KERNEL], at[GUIDE], at[CENTER], at[VALID_MASK], at[ALPHA],
+                  at[EXPONENT], at[FILTER], at[BIAS], data.upstream_buffer.data()},
+                 {}};
+  if (function == KPAC_WINDOWED_SUM_GRADIENT) {
+    if (p.sizes.bias_image) call.inputs.bias = nullptr;
+    call.sizes.bias_image = call.sizes.softmax = 0;
+  }
+  return call;
 }
 
 // How `run` of kpac_parallel_for hands out its ranges; each is allowed by the header.

@@ -31,15 +31,6 @@ inline Vector<Wide<T>, lanes> load_wide(const T* p) {
   return v;
 }
 
-template <int lanes, typename T>
-inline void store_narrow(T* p, Vector<Wide<T>, lanes> v) {
-  if constexpr (std::is_same<T, Wide<T>>::value) {
-    std::memcpy(p, &v, sizeof(v));
-  } else {
-    for (int i = 0; i < lanes; ++i) p[i] = narrow<T>(v[i]);
-  }
-}
-
 // One tap of a row of outputs: where output 0 finds its pixel and its K.
 template <typename A>
 struct PoolTap {
@@ -52,37 +43,43 @@ template <typename T, typename K>
 struct PoolRow {
   const T* x;
   const K* adapting;
-  const T* bias;
-  T* y;
-  int64_t channels, x_step, adapting_step, y_step;
+  const T* bias;  // or NULL
+  Wide<T>* y;
+  int64_t channels, x_step, adapting_step, bias_step, y_step;
 };
 
-// y of outputs start ... stop - 1 and some channels, with the sums of an output in registers:
-// vectors from channel `first` on, but the last one from `last` on. It may overlap with the one
-// before, so that no channels are left over.
-template <int lanes, int vectors, bool channel_wise, typename T, typename K>
-void pool_outputs(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64_t count,
-                  int64_t start, int64_t stop, int64_t first, int64_t last) {
+// y of some outputs from p on and some channels, with their sums in registers: vectors from channel
+// `first` on, but the last one from `last` on. It may overlap with the one before, so that no
+// channels are left over.
+template <int lanes, int vectors, int outputs, bool channel_wise, typename T, typename K>
+inline void pool_outputs(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64_t count,
+                         int64_t p, int64_t first, int64_t last) {
   using A = Wide<T>;
   const auto channel = [&](int v) { return v + 1 < vectors ? first + v * lanes : last; };
-  for (int64_t p = start; p < stop; ++p) {
-    Vector<A, lanes> sums[vectors] = {};
-    for (const PoolTap<A>* tap = taps; tap < taps + count; ++tap) {
-      const T* x = row.x + tap->x + p * row.x_step;
-      const K* k = row.adapting + tap->adapting + p * row.adapting_step;
+  Vector<A, lanes> sums[outputs][vectors] = {};
+  for (const PoolTap<A>* tap = taps; tap < taps + count; ++tap) {
+    const T* x = row.x + tap->x + p * row.x_step;
+    const K* k = row.adapting + tap->adapting + p * row.adapting_step;
+#pragma GCC unroll 4
+    for (int i = 0; i < outputs; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
-        const Vector<A, lanes> value = load_wide<lanes>(x + channel(v));
+        const Vector<A, lanes> value = load_wide<lanes>(x + i * row.x_step + channel(v));
         if constexpr (channel_wise) {
-          sums[v] += load_wide<lanes>(k + channel(v)) * tap->weight * value;
+          sums[i][v] +=
+              load_wide<lanes>(k + i * row.adapting_step + channel(v)) * tap->weight * value;
         } else {
-          sums[v] += value * (widen(*k) * tap->weight);
+          sums[i][v] += value * (widen(k[i * row.adapting_step]) * tap->weight);
         }
       }
     }
+  }
+  for (int i = 0; i < outputs; ++i) {
     for (int v = 0; v < vectors; ++v) {
-      if (row.bias != nullptr) sums[v] += load_wide<lanes>(row.bias + channel(v));
-      store_narrow<lanes>(row.y + p * row.y_step + channel(v), sums[v]);
+      if (row.bias != nullptr) {
+        sums[i][v] += load_wide<lanes>(row.bias + (p + i) * row.bias_step + channel(v));
+      }
+      std::memcpy(row.y + (p + i) * row.y_step + channel(v), &sums[i][v], sizeof(sums[i][v]));
     }
   }
 }
@@ -102,7 +99,15 @@ void pool_channels(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64
     const int64_t end = vectors * (block + 1) / blocks * lanes;
     const int64_t last = std::min(end, row.channels) - lanes;
     const auto pool = [&](auto held) {
-      pool_outputs<lanes, held, channel_wise>(row, taps, count, start, stop, first, last);
+      // Several outputs at a time: a sum waits for each of its additions.
+      constexpr int outputs = held > 2 ? 2 : 4;
+      int64_t p = start;
+      for (; p + outputs <= stop; p += outputs) {
+        pool_outputs<lanes, held, outputs, channel_wise>(row, taps, count, p, first, last);
+      }
+      for (; p < stop; ++p) {
+        pool_outputs<lanes, held, 1, channel_wise>(row, taps, count, p, first, last);
+      }
     };
     switch ((end - first) / lanes) {
       case 1: pool(std::integral_constant<int, 1>()); break;
@@ -113,42 +118,39 @@ void pool_channels(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64
   }
 }
 
-// y of a tile; `filter` is w (T,) or NULL. K is in `tensor`, (N, OH, OW, T, C) if channel_wise, or
-// else (N, OH, OW, T); where that is NULL, in `planes`.
+// The sums of row m of a tile; `filter` is w (T,) or NULL. K is in `tensor`, (N, OH, OW, T, C) if
+// channel_wise, or else (N, OH, OW, T); where that is NULL, in `planes`.
 template <bool channel_wise, typename T>
-void pool_tile(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const T* tensor,
-               const Wide<T>* planes, const T* filter, const T* bias,
-               const RowScratch<PoolTap<Wide<T>>>& scratch, T* y) {
+void pool_row(const kpac_sizes& s, const Image<T>& x, const Tile& tile, int64_t m, const T* tensor,
+              const Wide<T>* planes, const T* filter, RowOf<const T> bias,
+              const RowScratch<PoolTap<Wide<T>>>& scratch, RowOf<Wide<T>> y) {
   using A = Wide<T>;
   const Lattice& columns = tile.columns->lattice;
   const int64_t values = channel_wise ? x.channels : 1, window = window_taps(s) * values;
-  for (int64_t m = 0; m < tile.height; ++m) {
-    const int64_t output = output_index(s, tile, m, 0);
-    int64_t count = 0;
-    for_each_run(
-        x, tile, 0, tile.taps(), m,
-        [&](int64_t tile_tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t) {
-          if (first == last) return;
-          const int64_t tap = window_tap(s, tile, tile_tap);
-          const int64_t k = tensor == nullptr ? at : output * window + tap * values;
-          const A weight = filter == nullptr ? A{1} : widen(filter[tap]);
-          scratch.taps[count++] = {{offset, k, weight}, first, last};
-        });
-    const auto pool = [&](auto* adapting, int64_t adapting_step) {
-      using K = std::remove_const_t<std::remove_pointer_t<decltype(adapting)>>;
-      const PoolRow<T, K> row = {x.pixels,      adapting,
-                                 bias,          y + output * x.channels,
-                                 x.channels,    columns.input_step * x.channels,
-                                 adapting_step, columns.step * x.channels};
-      for_each_part(scratch, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
-        pool_channels<kLanes<A>, channel_wise>(row, scratch.met, met, start, stop);
+  const int64_t output = output_index(s, tile, m, 0);
+  int64_t count = 0;
+  for_each_run(
+      x, tile, 0, tile.taps(), m,
+      [&](int64_t tile_tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t) {
+        if (first == last) return;
+        const int64_t tap = window_tap(s, tile, tile_tap);
+        const int64_t k = tensor == nullptr ? at : output * window + tap * values;
+        const A weight = filter == nullptr ? A{1} : widen(filter[tap]);
+        scratch.taps[count++] = {{offset, k, weight}, first, last};
       });
-    };
-    if (tensor != nullptr) {
-      pool(tensor, columns.step * window);
-    } else if constexpr (!channel_wise) {
-      pool(planes, 1);
-    }
+  const auto pool = [&](auto* adapting, int64_t adapting_step) {
+    using K = std::remove_const_t<std::remove_pointer_t<decltype(adapting)>>;
+    const PoolRow<T, K> row = {x.pixels,      adapting,   bias.first,
+                               y.first,       x.channels, columns.input_step * x.channels,
+                               adapting_step, bias.step,  y.step};
+    for_each_part(scratch, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
+      pool_channels<kLanes<A>, channel_wise>(row, scratch.met, met, start, stop);
+    });
+  };
+  if (tensor != nullptr) {
+    pool(tensor, columns.step * window);
+  } else if constexpr (!channel_wise) {
+    pool(planes, 1);
   }
 }
 

@@ -50,10 +50,10 @@ struct SumScratch {
     if (s.filter_type == KPAC_FULL) {
       patches = arena.take<A>(kTileColumns * patches_stride);
       direct.take(arena, plan.largest_taps);
-      outputs = arena.take<A>(kTileColumns * outputs_stride);
     } else if (!gradients) {
       pooling.take(arena, plan.largest_taps);
     }
+    outputs = arena.take<A>(kTileColumns * outputs_stride);
     row = arena.take<A>(std::max(s.input_channels, outputs_stride));
     dropped = arena.take<A>(s.input_channels);
   }

@@ -3,7 +3,7 @@
 
 #include "guide_tile.h"
 #include "packed_filter.h"
-#include "plan.h"
+#include "window.h"
 
 namespace kpac::KPAC_ISA {
 
@@ -44,11 +44,15 @@ inline void with_vectors(int64_t channels, const Use& use) {
 template <int vectors, typename T>
 inline void scale(const T* from, Wide<T> factor, int64_t channels, Wide<T>* to) {
   if constexpr (std::is_same<T, Wide<T>>::value) {
-    const int64_t whole = vectors > 0 ? vectors * kLanes<T> : channels - channels % kLanes<T>;
-    int64_t c = 0;
-    for (; c < whole; c += kLanes<T>) store(to + c, load(from + c) * factor);
-    if (vectors > 0) return;
-    for (; c < channels; ++c) to[c] = factor * from[c];
+    constexpr int lanes = kLanes<T>;
+    const int64_t whole = vectors > 0 ? vectors * lanes : channels - channels % lanes;
+    for (int64_t c = 0; c < whole; c += lanes) store(to + c, load(from + c) * factor);
+    if (vectors > 0 || whole == channels) return;
+    if (channels > lanes) {  // one that overlaps with the last whole one
+      store(to + channels - lanes, load(from + channels - lanes) * factor);
+    } else {
+      for (int64_t c = 0; c < channels; ++c) to[c] = factor * from[c];
+    }
   } else {
     for (int64_t c = 0; c < channels; ++c) to[c] = factor * widen(from[c]);
   }
@@ -106,18 +110,19 @@ void for_each_part(const RowScratch<Tap>& scratch, int64_t count, int64_t width,
 }
 
 // patches[p][tap][c] = K x for the outputs of row m of a tile, 0 where a tap meets no pixel.
-// `adapting` is [tap][row][column].
-template <typename T>
+// adapting(tap of the tile, position in the planes of the tile) is the row of its K.
+template <typename T, typename Adapting>
 void modulated_patches(const Image<T>& x, const Tile& tile, const TapBlock& block, int64_t m,
-                       const Wide<T>* adapting, Wide<T>* patches, int64_t stride) {
+                       const Adapting& adapting, Wide<T>* patches, int64_t stride) {
   for_each_run(
       x, tile, block.first, block.last, m,
       [&](int64_t tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t step) {
         Wide<T>* to = patches + tap * x.channels;
+        const auto k = adapting(block.first + tap, at);
         for (int64_t p = 0; p < first; ++p) std::fill_n(to + p * stride, x.channels, Wide<T>{0});
         with_vectors<Wide<T>>(x.channels, [&](auto vectors) {
           for (int64_t p = first; p < last; ++p) {
-            scale<vectors>(x.pixels + offset + p * step, adapting[at + p], x.channels,
+            scale<vectors>(x.pixels + offset + p * step, widen(k.first[p * k.step]), x.channels,
                            to + p * stride);
           }
         });

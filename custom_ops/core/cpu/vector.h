@@ -57,6 +57,21 @@ inline A sum(Vector<A> v) {
 #endif
 }
 
+template <typename A>
+inline A max(Vector<A> v) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(A) == 4) {
+    return _mm512_reduce_max_ps(v);
+  } else {
+    return _mm512_reduce_max_pd(v);
+  }
+#else
+  A largest = v[0];
+  for (int i = 1; i < kLanes<A>; ++i) largest = v[i] > largest ? v[i] : largest;
+  return largest;
+#endif
+}
+
 // The lane i of the result is lane indices[i] of a, or lane indices[i] - lanes of b.
 template <typename V, typename Indices>
 inline V shuffle(V a, V b, Indices indices) {

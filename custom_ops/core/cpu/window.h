@@ -12,6 +12,19 @@ inline int64_t output_index(const kpac_sizes& s, const Tile& tile, int64_t m, in
          tile.output_column(p);
 }
 
+// The values of a row of a tile's outputs, `step` from one output to the next.
+template <typename T>
+struct RowOf {
+  T* first;
+  int64_t step;
+};
+
+// Row m in a tensor (N, OH, OW, values).
+template <typename T>
+RowOf<T> row_of(const kpac_sizes& s, const Tile& tile, int64_t m, int64_t values, T* tensor) {
+  return {tensor + output_index(s, tile, m, 0) * values, tile.columns->lattice.step * values};
+}
+
 // Calls use(position in the tile, values of the whole window) for every output of a tile whose
 // tensor has `values` values an output.
 template <typename T, typename Use>

@@ -108,8 +108,10 @@ class WindowedSumGradient : public Job {
                       scratch.adapting_gradient, scratch.patches, scratch.patches_stride,
                       scratch.row, scratch.dropped);
       } else if (wants_filter_) {
-        modulated_patches(x_, tile, block, m, scratch.adapting, scratch.patches,
-                          scratch.patches_stride);
+        const auto adapting = [&](int64_t, int64_t at) {
+          return RowOf<const A>{scratch.adapting + at, 1};
+        };
+        modulated_patches(x_, tile, block, m, adapting, scratch.patches, scratch.patches_stride);
       }
       if (wants_filter_) {
         multiply<Order::kByColumn>(block.depth, filter_.filters, tile.width, scratch.patches,

@@ -21,7 +21,7 @@ namespace kpac::cuda {
 
 enum Product { kForward, kInputGradient, kAdaptingGradient };
 
-template <typename T, int N, Product Mode>
+template <typename T, int N, Product Mode, typename Out = T>
 struct GatherProduct {
   using W = float;
   using Tile = typename TileOf<T, N, false, Mode == kForward>::type;
@@ -31,14 +31,14 @@ struct GatherProduct {
   static constexpr int kBQuads = N * kDepth / 4 / kThreads;
 
   Sum<T> sum;
-  T* out;      // y (P, O) or dx (N, H, W, C)
+  Out* out;    // y (P, O) or dx (N, H, W, C)
   W* partial;  // (column tiles, P, T): terms of dK
   Phases phases;
   const T* source;  // x or upstream, (pixels, depth)
   int64_t depth, columns, chunks, row_tiles, column_tiles;
   bool source_aligned, filter_aligned;
 
-  static GatherProduct of(const Sum<T>& sum, T* out, W* partial) {
+  static GatherProduct of(const Sum<T>& sum, Out* out, W* partial) {
     const kpac_sizes& s = sum.s;
     GatherProduct p;
     p.sum = sum;
@@ -246,8 +246,9 @@ struct GatherProduct {
       Pixel p = shared.pixel[row];
       if (p.n < 0 || column >= columns) continue;
       W value = shared.c[row * Tile::kC + e % N];
-      if (Mode == kForward && sum.bias != nullptr) value += widen(sum.bias[column]);
-      out[index_of(p, phases.size) * columns + column] = narrow<T>(value);
+      int64_t pixel = index_of(p, phases.size);
+      if (Mode == kForward) value += sum.bias_of(pixel, column);
+      out[pixel * columns + column] = narrow<Out>(value);
     }
   }
 

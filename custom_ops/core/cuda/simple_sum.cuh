@@ -16,7 +16,7 @@ struct Sum {
   const T* x;          // (N, H, W, C)
   const T* upstream;   // (N, OH, OW, O), or NULL
   const T* filter;     // (T, C, O), (T,) or NULL
-  const T* bias;       // (O,), or NULL
+  const T* bias;       // (O,), or (P, O) if bias_image, or NULL
   Values<T> adapting;  // (P, T), or (P, T, C) if channel_wise; unless K is computed on the way
   Features<T> features;
 
@@ -40,6 +40,11 @@ struct Sum {
     }
     return sum;
   }
+  // What is added to y_i[o]
+  KPAC_HD W bias_of(int64_t i, int64_t o) const {
+    if (bias == nullptr) return 0;
+    return widen(bias[s.bias_image ? i * s.output_channels + o : o]);
+  }
   KPAC_HD bool computes_adapting() const {
     return adapting.given == nullptr && adapting.stored == nullptr;
   }
@@ -59,15 +64,15 @@ Sum<T> sum_of(const kpac_call& call) {
 
 // y. A block has 16 pixels and 64 channels; K is looked up or computed once for each pixel and tap
 // of it, 8 taps at a time.
-template <typename T>
+template <typename T, typename Out>
 struct SimpleSum {
   using W = Wide<T>;
   static constexpr int kThreads = 256, kPixels = 16, kLanes = 16, kEach = 4, kTaps = 8;
   Sum<T> sum;
-  T* y;  // (P, O)
+  Out* y;  // (P, O)
   int64_t tiles;
 
-  static SimpleSum of(const Sum<T>& sum, T* y) {
+  static SimpleSum of(const Sum<T>& sum, Out* y) {
     return {sum, y, ceil_divide(sum.s.output_channels, kLanes * kEach)};
   }
   int64_t blocks() const { return ceil_divide(output_pixels(sum.s), kPixels) * tiles; }
@@ -144,9 +149,27 @@ struct SimpleSum {
     for (int e = 0; e < kEach; ++e) {
       int64_t o = shared.first_channel + thread % kLanes + e * kLanes;
       if (i >= output_pixels(sum.s) || o >= sum.s.output_channels) continue;
-      W value = r.sum[e] + (sum.bias == nullptr ? W(0) : widen(sum.bias[o]));
-      y[i * sum.s.output_channels + o] = narrow<T>(value);
+      y[i * sum.s.output_channels + o] = narrow<Out>(r.sum[e] + sum.bias_of(i, o));
     }
+  }
+};
+
+// The softmax over the channels; index: (P,). May be in place.
+template <typename T>
+struct Softmax {
+  using W = Wide<T>;
+  const W* sums;  // (P, O)
+  T* y;           // (P, O)
+  int64_t channels;
+
+  KPAC_HD void operator()(int64_t index) const {
+    const W* from = sums + index * channels;
+    T* to = y + index * channels;
+    using std::exp;
+    W largest = from[0], total = 0;
+    for (int64_t o = 1; o < channels; ++o) largest = from[o] > largest ? from[o] : largest;
+    for (int64_t o = 0; o < channels; ++o) total += exp(from[o] - largest);
+    for (int64_t o = 0; o < channels; ++o) to[o] = narrow<T>(exp(from[o] - largest) / total);
   }
 };
 

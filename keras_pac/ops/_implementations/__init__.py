@@ -3,7 +3,7 @@
 All implementations have the same functions. `current()` returns the one for a call made here:
 
     adapting_kernel(guide, window, form, valid_mask=None) -> K, output_mask
-    windowed_sum(x, adapting_kernel, filter, window, bias=None) -> y
+    windowed_sum(x, adapting_kernel, filter, window, bias=None, softmax=False) -> y
     guided_windowed_sum(x, guide, filter, window, form, bias=None, valid_mask=None)
         -> y, output_mask
 
@@ -14,7 +14,8 @@ Their arguments, all channels last:
     filter: (kh, kw, Cin, Cout), (kh, kw, 1, 1) for one that all channels share, or None for ones.
     window: `window.Window`.
     form: `kernel_form.KernelForm`.
-    bias: None or (Cout,).
+    bias: None or (Cout,); to `windowed_sum` also (B, OH, OW, Cout), a value for every output.
+    softmax: bool, whether y is the softmax of the sum over its channels.
     valid_mask: None or (B, H, W, 1).
 
     y is (B, OH, OW, Cout) in the type of x; output_mask is (B, OH, OW, 1), or None without a mask.

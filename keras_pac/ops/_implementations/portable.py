@@ -31,9 +31,10 @@ class Portable:
         adapting, output_mask = self._adapting_phases(guide, window, form, valid_mask)
         return _join_phases(adapting, window), output_mask
 
-    def windowed_sum(self, x, adapting_kernel, filter, window, bias=None):
+    def windowed_sum(self, x, adapting_kernel, filter, window, bias=None, softmax=False):
         """y for a given K."""
-        return self._sum_phases(x, _split_phases(adapting_kernel, window), filter, window, bias)
+        y = self._sum_phases(x, _split_phases(adapting_kernel, window), filter, window, bias)
+        return ops.softmax(y, axis=-1) if softmax else y
 
     def guided_windowed_sum(self, x, guide, filter, window, form, bias=None, valid_mask=None):
         """y for the K of a guide, and the output mask or None."""

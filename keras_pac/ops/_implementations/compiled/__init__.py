@@ -16,12 +16,13 @@ from keras import ops
 
 
 class Options(NamedTuple):
-    """What decides on K besides the window and the tensors."""
+    """What decides on the result besides the window and the tensors."""
 
     kernel_type: str = "gaussian"
     asymmetric: bool = False
     channel_wise: bool = False
     normalize: bool = False
+    softmax: bool = False
 
 
 class Compiled:
@@ -47,10 +48,10 @@ class Compiled:
         options = Options(form.kind, form.asymmetric, form.channel_wise, form.normalize)
         return self._operations.adapting_kernel(tensors, window, options)
 
-    def windowed_sum(self, x, adapting_kernel, filter, window, bias=None):
+    def windowed_sum(self, x, adapting_kernel, filter, window, bias=None, softmax=False):
         """y for a given K."""
         tensors = {"x": x, "adapting_kernel": _cast(adapting_kernel, x)}
-        options = Options(channel_wise=adapting_kernel.shape[-1] != 1)
+        options = Options(channel_wise=adapting_kernel.shape[-1] != 1, softmax=softmax)
         return self._windowed_sum(tensors, filter, bias, window, options)
 
     def guided_windowed_sum(self, x, guide, filter, window, form, bias=None, valid_mask=None):

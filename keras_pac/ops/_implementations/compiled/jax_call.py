@@ -12,8 +12,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 from keras_pac.ops._implementations import library
 from keras_pac.ops._implementations.compiled.problem import INPUTS, OUTPUTS, SCALARS, bits
 
-_WITHOUT_BATCH = "alpha", "exponent", "filter", "bias"
-
 
 def call(problem, tensors, wanted=()):
     """{name: result}: the outputs, or with an upstream gradient the gradients that are wanted."""
@@ -54,10 +52,10 @@ def _shared(compute, tensors, results):
         tensors, results: {name: rank}.
     """
 
-    def shardings(names, mesh, batch):
+    def shardings(ranks, mesh, batch):
         return {
-            name: NamedSharding(mesh, PartitionSpec(None if name in _WITHOUT_BATCH else batch))
-            for name in names
+            name: NamedSharding(mesh, PartitionSpec(batch if _has_batch(name, rank) else None))
+            for name, rank in ranks.items()
         }
 
     def partition(mesh, arguments, _):
@@ -68,7 +66,7 @@ def _shared(compute, tensors, results):
             if batch is None:
                 return values
             return {
-                name: jax.lax.psum(value, batch) if name in _WITHOUT_BATCH else value
+                name: value if _has_batch(name, value.ndim) else jax.lax.psum(value, batch)
                 for name, value in values.items()
             }
 
@@ -92,12 +90,17 @@ def _shared(compute, tensors, results):
     return function
 
 
+def _has_batch(name, rank):
+    """Whether the first axis is the batch: not of weights, but of a bias that is an image."""
+    return rank > 1 and name != "filter"
+
+
 def _rule(tensors, results):
     """Which axes of the tensors are one and the same, for Shardy: the batch alone."""
     axes = map("axis{}".format, itertools.count())
 
     def mapping(name, rank):
-        first = next(axes) if name in _WITHOUT_BATCH else "batch"
+        first = "batch" if _has_batch(name, rank) else next(axes)
         return " ".join([first, *itertools.islice(axes, rank - 1)])
 
     return " -> ".join(
@@ -110,7 +113,7 @@ def _batch_axes(mesh, tensors):
     """The axes of the mesh between whose devices the batch is shared; None if it is not."""
     for name, tensor in tensors.items():
         spec = getattr(tensor.sharding, "spec", None)  # none where JAX does not know the mesh
-        if name not in _WITHOUT_BATCH and spec and spec[0] is not None:
+        if _has_batch(name, len(tensor.shape)) and spec and spec[0] is not None:
             axes = spec[0] if isinstance(spec[0], tuple) else (spec[0],)
             shares = math.prod(mesh.shape[axis] for axis in axes)
             return spec[0] if tensor.shape[0] % shares == 0 else None

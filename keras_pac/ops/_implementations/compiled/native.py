@@ -26,7 +26,7 @@ class _Call(ctypes.Structure):
     _fields_ = [
         ("function", ctypes.c_int32),
         ("wide_sizes", ctypes.c_int64 * 22),
-        ("narrow_sizes", ctypes.c_int32 * 6),
+        ("narrow_sizes", ctypes.c_int32 * 8),
         ("inputs", _Inputs),
         ("outputs", _Outputs),
     ]

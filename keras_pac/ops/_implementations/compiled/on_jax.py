@@ -9,7 +9,12 @@ from jax.custom_derivatives import SymbolicZero
 
 from keras_pac.ops._implementations.call_stack import on_the_call_stack
 from keras_pac.ops._implementations.compiled import jax_call, portable_twin
-from keras_pac.ops._implementations.compiled.problem import Problem, there
+from keras_pac.ops._implementations.compiled.problem import (
+    Problem,
+    before_softmax,
+    has_image,
+    there,
+)
 from keras_pac.ops._implementations.mesh_axes import axes_of, varying, varying_alike
 from keras_pac.ops._implementations.own_gradient import own_gradients_left_out
 
@@ -59,16 +64,23 @@ def _derivatives_of_output(problem, values, tangents):
 def _compute_forward(problem, tensors):
     values = {name: primal.value for name, primal in tensors.items()}
     wanted = tuple(n for n, primal in tensors.items() if primal.perturbed and n != "valid_mask")
-    return _output(problem, values), (values, _Names(wanted))
+    outputs = _output(problem, values)
+    return outputs, (values, outputs if problem.options.softmax else None, _Names(wanted))
 
 
 def _compute_backward(problem, saved, upstream):
-    tensors, wanted = saved
+    tensors, outputs, wanted = saved
     upstream = upstream["y" if problem.is_sum else "adapting_kernel"]
-    if isinstance(upstream, SymbolicZero) or not wanted.names:
-        gradients = {}
-    else:
-        gradients = _gradients(problem, wanted.names, tensors, upstream)
+    if isinstance(upstream, SymbolicZero):
+        return (dict.fromkeys(tensors),)
+    if problem.options.softmax:
+        upstream = before_softmax(outputs["y"], upstream)
+    gradients, inputs = {}, dict(tensors)
+    if has_image(tensors):
+        del inputs["bias"]
+        gradients["bias"] = upstream
+    if names := tuple(name for name in wanted.names if name in inputs):
+        gradients.update(_gradients(problem.of_gradient(), names, inputs, upstream))
     return ({name: gradients.get(name) for name in tensors},)
 
 

@@ -10,7 +10,7 @@ from keras_pac.ops._implementations.compiled.higher_derivatives import (
     adapting_kernel_derivatives,
     windowed_sum_derivatives,
 )
-from keras_pac.ops._implementations.compiled.problem import SCALARS
+from keras_pac.ops._implementations.compiled.problem import SCALARS, before_softmax, has_image
 
 
 def operations_here():
@@ -28,7 +28,7 @@ def adapting_kernel(tensors, window, options):
     """K, and the output mask or None."""
     adapting, output_mask = library.load().keras_pac_adapting_kernel(
         **_inputs(tensors, ("guide", "center", "valid_mask", *SCALARS), tensors["guide"].dtype),
-        **options._asdict(),
+        **_named(options, "normalize"),
         **_geometry(window),
         input_size=_sizes(window.input_size),
         name=tracing.NODE_NAME,
@@ -41,9 +41,7 @@ def windowed_sum(tensors, window, options):
     names = "x", "adapting_kernel", "guide", "center", *SCALARS, "filter", "bias"
     return library.load().keras_pac_windowed_sum(
         **_inputs(tensors, names, tensors["x"].dtype),
-        kernel_type=options.kernel_type,
-        asymmetric=options.asymmetric,
-        channel_wise=options.channel_wise,
+        **_named(options, "softmax"),
         **_geometry(window),
         name=tracing.NODE_NAME,
     )
@@ -56,6 +54,11 @@ def _inputs(tensors, names, dtype):
         name: tf.constant([], wide if name in SCALARS else dtype) if value is None else value
         for name, value in given.items()
     }
+
+
+def _named(options, last):
+    names = "kernel_type", "asymmetric", "channel_wise", last
+    return {name: getattr(options, name) for name in names}
 
 
 def _geometry(window):
@@ -91,8 +94,15 @@ def _adapting_kernel_gradient(op, upstream, _):
 
 @tf.RegisterGradient("KerasPac>WindowedSum")
 def _windowed_sum_gradient(op, upstream):
-    gradients = library.load().keras_pac_windowed_sum_grad(*op.inputs, upstream, **_attributes(op))
-    return *gradients, None, None
+    *tensors, bias, output_size, padding = op.inputs
+    if op.get_attr("softmax"):
+        upstream = before_softmax(op.outputs[0], upstream)
+    is_image = has_image({"bias": bias})
+    inputs = *tensors, tf.constant([], bias.dtype) if is_image else bias, output_size, padding
+    *gradients, bias_gradient = library.load().keras_pac_windowed_sum_grad(
+        *inputs, upstream, **_attributes(op)
+    )
+    return *gradients, upstream if is_image else bias_gradient, None, None
 
 
 tf.RegisterGradient("KerasPac>AdaptingKernelGrad")(adapting_kernel_derivatives)

@@ -21,6 +21,7 @@ from keras_pac.ops._implementations.compiled.problem import (
     SCALARS,
     Problem,
     bits,
+    has_image,
     there,
 )
 
@@ -35,8 +36,12 @@ def adapting_kernel(tensors, window, options):
 
 
 def windowed_sum(tensors, window, options):
-    """y."""
-    return _compute(Problem(True, window, options), there(tensors))["y"]
+    """y. XLA itself fuses, and differentiates, an image that is added and a softmax."""
+    tensors, problem = there(tensors), Problem(True, window, options)
+    image = tensors.pop("bias") if has_image(tensors) else None
+    y = _compute(problem.of_gradient(), tensors)["y"]
+    y = y if image is None else y + image
+    return tf.nn.softmax(y) if options.softmax else y
 
 
 def _compute(problem, tensors):

@@ -10,7 +10,12 @@ import sys
 import torch
 
 from keras_pac.ops._implementations.compiled import native, portable_twin
-from keras_pac.ops._implementations.compiled.problem import Problem, there
+from keras_pac.ops._implementations.compiled.problem import (
+    Problem,
+    before_softmax,
+    has_image,
+    there,
+)
 
 # PyTorch has it from 2.7 on.
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.jit.is_tracing)
@@ -96,14 +101,25 @@ class _Operator:
         return native.new_results(problem, tensors, wanted)
 
     def _save(self, ctx, inputs, output):
-        *values, ctx.numbers = inputs
-        ctx.save_for_backward(*values)
+        *values, numbers = inputs
+        ctx.problem = Problem.of_numbers(self._is_sum, numbers)
+        ctx.save_for_backward(*values, output if ctx.problem.options.softmax else None)
 
     def _backward(self, ctx, upstream, *_):
-        needed = ctx.needs_input_grad[: len(self._inputs)]
-        wanted = [need and name != "valid_mask" for name, need in zip(self._inputs, needed)]
-        gradients = iter(self._gradients(*ctx.saved_tensors, upstream, ctx.numbers, wanted))
-        return *(next(gradients) if want else None for want in wanted), None
+        *values, y = ctx.saved_tensors
+        if y is not None:
+            upstream = before_softmax(y, upstream)
+        tensors, found = self._named(values), {}
+        if has_image(tensors):
+            del tensors["bias"]
+            found["bias"] = upstream
+        needed = zip(self._inputs, ctx.needs_input_grad)
+        wanted = [need and name in tensors and name != "valid_mask" for name, need in needed]
+        values = [tensors.get(name) for name in self._inputs]
+        numbers = ctx.problem.of_gradient().numbers()
+        gradients = self._gradients(*values, upstream, numbers, wanted)
+        found.update(zip(self._chosen(wanted), gradients))
+        return *(found.get(name) for name in self._inputs), None
 
     def _save_of_gradients(self, ctx, inputs, output):
         *values, ctx.numbers, ctx.wanted = inputs

@@ -43,5 +43,6 @@ def outputs(problem, tensors):
         return results if mask is None else {**results, "output_mask": output_mask}
     x, filter, bias = get("x"), get("filter"), get("bias")
     if "adapting_kernel" in tensors:
-        return {"y": _PORTABLE.windowed_sum(x, get("adapting_kernel"), filter, window, bias)}
+        given = x, get("adapting_kernel"), filter, window, bias
+        return {"y": _PORTABLE.windowed_sum(*given, softmax=options.softmax)}
     return {"y": _PORTABLE.guided_windowed_sum(x, get("guide"), filter, window, form, bias)[0]}

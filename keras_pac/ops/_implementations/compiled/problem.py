@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import keras
+from keras import ops
 
 from keras_pac.ops._geometry.window import Window, convolution_window, transposed_window
 from keras_pac.ops._implementations.compiled import Options
@@ -18,7 +19,7 @@ SCALARS = "alpha", "exponent"  # their type is float32 at least
 _TYPES = "float16 bfloat16 float32 float64".split()
 _KERNEL_TYPES = "gaussian inverse".split()
 _POOLING, _SHARED, _FULL = range(3)
-_NUMBERS = 17
+_NUMBERS = 18
 
 
 class Extent(NamedTuple):
@@ -87,6 +88,10 @@ class Problem:
             *map(int, options[1:]),
         ]
 
+    def of_gradient(self):
+        """The problem without softmax: a gradient function of the core knows none."""
+        return dataclasses.replace(self, options=self.options._replace(softmax=False))
+
     def function(self, gradient=False):
         """The number of the core's function."""
         name = "windowed_sum" if self.is_sum else "adapting_kernel"
@@ -122,13 +127,14 @@ class Problem:
         if not self.is_sum:
             return {**shapes, "valid_mask": (batch, *window.input_size, 1)}
         filters, shared = _output_channels(tensors), _is_shared(tensors)
+        y = (batch, *window.output_size, filters)
         return {
             **shapes,
             "x": (batch, *window.input_size, channels),
             "adapting_kernel": adapting,
             "filter": (*window.kernel_size, *((1, 1) if shared else (channels, filters))),
-            "bias": (filters,),
-            "upstream": (batch, *window.output_size, filters),
+            "bias": y if has_image(tensors) else (filters,),
+            "upstream": y,
         }
 
     def sizes(self, tensors):
@@ -136,7 +142,7 @@ class Problem:
         shapes = {name: tuple(tensors[name].shape) for name in ("x", "guide") if name in tensors}
         filter = tuple(tensors["filter"].shape) if "filter" in tensors else None
         dtype = keras.backend.standardize_dtype(tensors["x" if self.is_sum else "guide"].dtype)
-        return _sizes(self, shapes.get("x"), shapes.get("guide"), filter, dtype)
+        return _sizes(self, shapes.get("x"), shapes.get("guide"), filter, dtype, has_image(tensors))
 
 
 def _batch(tensors):
@@ -157,7 +163,7 @@ def _guide_size(window):
 
 
 @functools.lru_cache(maxsize=1024)
-def _sizes(problem, x, guide, filter, dtype):
+def _sizes(problem, x, guide, filter, dtype, bias_image):
     window, options = problem.window, problem.options
     strides, input_dilation, guide_padding = window.strides, (1, 1), window.before
     if window.transposed:
@@ -189,7 +195,19 @@ def _sizes(problem, x, guide, filter, dtype):
         int(options.asymmetric),
         int(options.channel_wise),
         int(options.normalize),
+        int(bias_image),
+        int(options.softmax),
     )
+
+
+def has_image(tensors):
+    """Whether the bias has a value for every output. The gradient by it is that by y."""
+    return "bias" in tensors and len(tensors["bias"].shape) == 4
+
+
+def before_softmax(y, upstream):
+    """The gradient by what y is the softmax of."""
+    return y * (upstream - ops.sum(y * upstream, axis=-1, keepdims=True))
 
 
 def there(tensors):

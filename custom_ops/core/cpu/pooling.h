@@ -169,10 +169,20 @@ struct PoolGradients {
 template <typename T>
 inline Wide<T> pool_tap_back(const T* x, Wide<T> k, const Wide<T>* u, Wide<T> w, int64_t channels,
                              Wide<T>* x_gradient, Wide<T>* adapting_gradient) {
-  Wide<T> product = 0;
-  for (int64_t c = 0; c < channels; ++c) product += widen(x[c]) * u[c];
-  if (x_gradient != nullptr) {
-    for (int64_t c = 0; c < channels; ++c) x_gradient[c] += w * k * u[c];
+  using A = Wide<T>;
+  constexpr int lanes = kLanes<A>;
+  const A factor = w * k;
+  Vector<A> products{};
+  int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes) {
+    const Vector<A> back = load(u + c);
+    products += load_wide<lanes>(x + c) * back;
+    if (x_gradient != nullptr) store(x_gradient + c, load<A>(x_gradient + c) + back * factor);
+  }
+  A product = c > 0 ? sum<A>(products) : A{0};
+  for (; c < channels; ++c) {
+    product += widen(x[c]) * u[c];
+    if (x_gradient != nullptr) x_gradient[c] += factor * u[c];
   }
   *adapting_gradient = w * product;
   return k * product;

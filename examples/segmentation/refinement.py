@@ -65,7 +65,7 @@ def full_crf(
         from pydensecrf.densecrf import DenseCRF2D
     except ImportError as error:
         raise UserError(
-            "--refine full-crf needs the package pydensecrf (examples/README.md says how to "
+            "--refine full-crf needs the package pydensecrf (CONTRIBUTING.md says how to "
             f"install it): {error}"
         ) from error
     height, width, classes = probabilities.shape

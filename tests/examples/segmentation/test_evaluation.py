@@ -120,7 +120,7 @@ def test_refinements_that_are_refused(tiny, drawn, monkeypatch, options, message
 
 
 def test_full_crf_moves_a_border_to_the_colors():
-    reason = "pydensecrf is not installed (examples/README.md says how)"
+    reason = "pydensecrf is not installed (CONTRIBUTING.md says how)"
     pytest.importorskip("pydensecrf.densecrf", reason=reason)
     probabilities, image = np.full((40, 50, 2), 0.5, "f4"), np.zeros((40, 50, 3), np.uint8)
     probabilities[:, :20], probabilities[:, 30:] = [0.9, 0.1], [0.1, 0.9]

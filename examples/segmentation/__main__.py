@@ -17,7 +17,7 @@ and with PAC layers in the place of some of its convolutions.
 Su et al. (CVPR 2019) start from a trained network, train the CRF alone, then all together:
   train --network small --classes 11 --steps 3000 … --out base
   train --start base/network.keras --crf 4d --crf-alone --learning-rate 1e-2 --steps 200 … --out crf
-  train --start crf/network.keras --steps 800 … --out together
+  train --start crf/network.keras --steps 800 --keep-statistics … --out together
   train --start base/network.keras --swap conv3_2 --guide conv2_2_relu --steps 1000 … --out swapped
 `<command> --help` lists every option.
 """
@@ -95,7 +95,9 @@ def add_train_options(parser):
         help="height and width of random crops; smaller images are filled up with ignored pixels. "
         "0: whole images, filled up to the largest of the batch",
     )
-    keep = "batch normalization keeps its statistics, and nothing is dropped out"
+    keep = (
+        "of a trained network: batch normalization keeps its statistics, and nothing is dropped out"
+    )
     add("--keep-statistics", action="store_true", help=keep)
     add("--no-flips", dest="flips", action="store_false", help="no random mirroring")
     add("--optimizer", choices=("adam", "sgd"), default="adam", help="(sgd: momentum 0.9)")
@@ -141,7 +143,8 @@ def add_refine_option(parser):
         "full-crf a CRF of all pairs of pixels, by the package pydensecrf"
     )
     parser.add_argument("--refine", choices=("crf", "pamr", "full-crf"), help=untrained)
-    parser.add_argument("--refine-options", metavar="JSON", help="keyword arguments of --refine")
+    options = "keyword arguments of keras_pac.models.refine, or of full_crf in refinement.py"
+    parser.add_argument("--refine-options", metavar="JSON", help=options)
 
 
 def add_palette_option(parser):

@@ -1,5 +1,6 @@
 """Refinement of label probabilities without training."""
 
+import functools
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ from keras import ops
 
 from examples.training.errors import UserError, explained
 from keras_pac.models import refine
+from keras_pac.ops import checks
 
 
 def refinement(args):
@@ -16,9 +18,11 @@ def refinement(args):
             raise UserError("--refine-options needs --refine")
         return lambda logits, image: logits
     options = options_of(args.refine_options)
+    if "method" in options:
+        raise UserError(f"--refine is the method. Got: {args.refine_options}")
     function = full_crf
     if args.refine != "full-crf":
-        function, options = refine, {"method": args.refine, **options}
+        function = functools.partial(refine, method=args.refine)
 
     def refined(logits, image):
         with explained("--refine: ", ValueError, TypeError):
@@ -43,15 +47,16 @@ def full_crf(
 ):
     """Mean-field inference of a CRF in which every pixel is a neighbour of every other.
 
-        K(i, j) = weight * exp(-|p_i - p_j|^2 / (2 position_scale^2)
-                               - |I_i - I_j|^2 / (2 color_scale^2))
-                  + near_weight * exp(-|p_i - p_j|^2 / (2 * 3^2))
+        K(i, j) = weight * k(i, j) / sqrt(sum_m k(i, m) * sum_m k(j, m))     for each of
+        k(i, j) = exp(-|p_i - p_j|^2 / (2 position_scale^2) - |I_i - I_j|^2 / (2 color_scale^2))
+        k(i, j) = exp(-|p_i - p_j|^2 / (2 * 3^2))                            with near_weight
 
     Args:
         probabilities: (H, W, C) of numbers from 0 to 1.
         image: (H, W, 3) of uint8.
-        weight, color_scale, position_scale, near_weight: as above, in units of colours from 0 to
-            255 and of pixels.
+        weight, near_weight: positive numbers.
+        color_scale: number in units of colours from 0 to 255, 1 at least.
+        position_scale: number in pixels, 1 at least.
         steps: int, steps of inference.
 
     Returns:
@@ -61,6 +66,13 @@ def full_crf(
         Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with Gaussian Edge
         Potentials, NIPS 2011 (arXiv 1210.5644).
     """
+    for name, value in {"weight": weight, "near_weight": near_weight}.items():
+        checks.positive_number(name, value)
+    for name, value in {"color_scale": color_scale, "position_scale": position_scale}.items():
+        checks.number(name, value)
+        if value < 1:  # the lattice overflows, and the process ends
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
+    checks.positive_integer("steps", steps)
     try:
         from pydensecrf.densecrf import DenseCRF2D
     except ImportError as error:

@@ -74,6 +74,8 @@ def build_network(args):
         network = networks.make_network(args.network, args.classes, args.padding, args.weights)
     else:
         raise UserError("--network needs --classes, the number of labels")
+    if args.keep_statistics and not args.start:
+        raise UserError("--keep-statistics is for --start: a new network has none yet")
     if bool(args.swap) != bool(args.guide):
         raise UserError("--swap LAYER … and --guide LAYER go together")
     for option in ("crf_alone", "loose", "position_scale"):

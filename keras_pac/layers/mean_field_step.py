@@ -14,8 +14,8 @@ class MeanFieldStep(keras.layers.Layer):
     """Q <- softmax(w_u unary - sum_k w_k message_k(Q)), or without softmax; images channels last.
 
     The caller computes w_u unary, since several steps may share it. Where a message has the size of
-    the image, the sum over its window starts with all the rest, and ends with the softmax: no pass
-    over the image is only for these.
+    the image, its windowed sum starts with the terms before it, and the last one ends with the
+    softmax. So neither takes a pass over the image of its own.
 
     Args:
         kernels: list of `PairwiseKernel`.
@@ -100,7 +100,8 @@ class MeanFieldStep(keras.layers.Layer):
 def _weighted(q, weight, filter, compatibility):
     """(q times the matrix of compatibilities, filter), one of which has the weight in it.
 
-    Each costs less to weight than the message, and the matrix of all taps is that of their sum.
+    Each costs less to weight than the message. The matrix is the same for all taps, so it may be
+    applied to Q instead of the message.
     """
     if compatibility is None:
         return q, ops.convert_to_tensor(weight * filter)

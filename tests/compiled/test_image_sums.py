@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_pac.ops._geometry.window import convolution_window
 from keras_pac.ops._implementations import library
+from keras_pac.ops._implementations.compiled.problem import before_softmax
 from tests.support.compiled_op import GIVEN, absent, needs_op, ones
 from tests.support.image_sums import CASES, KINDS, problem, rounded, windowed_sum
 from tests.support.tolerances import assert_close, assert_gradients_close
@@ -30,6 +31,22 @@ def with_gradients(implementation, window, arrays, dtype="float64", softmax=True
 def check(found, expected, dtype="float64"):
     assert_close(found[0], expected[0], dtype, "y")
     assert_gradients_close(found[1], expected[1], dtype)
+
+
+@pytest.mark.parametrize("dtype, digits", [("float16", 11), ("bfloat16", 8)])
+def test_the_gradient_of_the_softmax_is_rounded_once(dtype, digits, rng):
+    """Not in every term: where a label is nearly certain, its terms cancel."""
+    exponentials = np.exp(rng.normal(size=(1, 9, 10, 21)) * 5)
+    y = tf.cast(exponentials / exponentials.sum(-1, keepdims=True), dtype)
+    upstream = tf.cast(rng.normal(size=y.shape), dtype)
+    found = before_softmax(y, upstream)
+    assert found.dtype == dtype
+    y, upstream = (tf.cast(x, tf.float64).numpy() for x in (y, upstream))
+    expected = y * (upstream - (y * upstream).sum(-1, keepdims=True))
+    smallest = 2.0**-24 if dtype == "float16" else 1e-7  # a subnormal number; float32's rounding
+    np.testing.assert_allclose(
+        tf.cast(found, tf.float64), expected, rtol=2.0**-digits, atol=smallest
+    )
 
 
 @pytest.mark.parametrize(("channels", "dtype"), CASES)

@@ -101,6 +101,12 @@ def test_a_new_network_needs_the_number_of_classes(drawn, tmp_path):
         run_program(*OPTIONS, "--network", "small", "--steps", 1, "--out", tmp_path / "a")
 
 
+def test_a_new_network_has_no_statistics_to_keep(drawn, tmp_path):
+    options = [*OPTIONS, *NEW, "--keep-statistics", "--steps", 1]
+    with pytest.raises(UserError, match="--keep-statistics is for --start"):
+        run_program(*options, "--out", tmp_path / "a")
+
+
 def test_the_options_of_a_folder_of_labels_are_passed_on(tmp_path):
     folder = make_labels(tmp_path / "mine", classes=5)
     (folder / "images").rename(folder / "photos")

@@ -110,7 +110,15 @@ def test_evaluation_refined_with_options(tiny, drawn, tmp_path):
         (["--refine", "crf", "--refine-options", "[5]"], r"must be a JSON object.* Got: \[5\]"),
         (["--refine", "crf", "--refine-options", "{"], "must be a JSON object.* Got: {"),
         (["--refine", "pamr", "--refine-options", '{"step": 5}'], "--refine: .*'step'"),
+        (["--refine", "crf", "--refine-options", '{"method": "pamr"}'], "--refine is the method"),
         (["--refine", "full-crf"], "--refine full-crf needs the package pydensecrf"),
+        (
+            ["--refine", "full-crf", "--refine-options", '{"color_scale": 0}'],
+            "`color_scale` must be at least 1. Received: color_scale=0",
+        ),
+        (["--refine", "full-crf", "--refine-options", '{"position_scale": [9]}'], "finite number"),
+        (["--refine", "full-crf", "--refine-options", '{"weight": NaN}'], "`weight` must be"),
+        (["--refine", "full-crf", "--refine-options", '{"steps": 0}'], "`steps` must be"),
     ],
 )
 def test_refinements_that_are_refused(tiny, drawn, monkeypatch, options, message):

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_pac.ops._geometry.window import Window, convolution_window, transposed_window
 from keras_pac.ops._implementations.compiled import Options
+from keras_pac.ops._implementations.kernel_form import in_float32
 
 # The fields of `kpac_inputs` and `kpac_outputs`, in their order.
 INPUTS = "x adapting_kernel guide center valid_mask alpha exponent filter bias upstream".split()
@@ -206,8 +207,10 @@ def has_image(tensors):
 
 
 def before_softmax(y, upstream):
-    """The gradient by what y is the softmax of."""
-    return y * (upstream - ops.sum(y * upstream, axis=-1, keepdims=True))
+    """The gradient by what y is the softmax of; in float32 at least, as the core's sums."""
+    dtype = upstream.dtype
+    y, upstream = in_float32(y), in_float32(upstream)
+    return ops.cast(y * (upstream - ops.sum(y * upstream, axis=-1, keepdims=True)), dtype)
 
 
 def there(tensors):

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.timing import add_timing_options, cpu_model, median_ms, traced
+from examples.segmentation.refinement import full_crf_inference
 from keras_pac import PacCRF
 from keras_pac.ops import position_color_features
 
@@ -85,27 +86,16 @@ def inference(kernels):
 
 def full_crf_of(unary, image):
     """The inference of a Full-CRF with these arrays as a function; None if it isn't installed."""
+    scales = {
+        "position_scale": SCALES["position_scale"],
+        "color_scale": 255 * SCALES["color_scale"],
+    }
     try:
-        from pydensecrf.densecrf import DenseCRF2D
+        return full_crf_inference(
+            -unary[0], (255 * image[0]).astype("uint8"), **scales, steps=STEPS
+        )
     except ImportError:
         return None
-    _, height, width, classes = unary.shape
-    energies = np.ascontiguousarray(-unary.reshape(-1, classes).T)
-    colors = np.ascontiguousarray(255 * image[0]).astype("uint8")
-
-    def run():
-        crf = DenseCRF2D(width, height, classes)
-        crf.setUnaryEnergy(energies)
-        crf.addPairwiseGaussian(sxy=3, compat=3)
-        crf.addPairwiseBilateral(
-            sxy=SCALES["position_scale"],
-            srgb=255 * SCALES["color_scale"],
-            rgbim=colors,
-            compat=10,
-        )
-        return np.asarray(crf.inference(STEPS))
-
-    return run
 
 
 def print_row(label, cells):

@@ -19,7 +19,7 @@ def refinement(args):
         return lambda logits, image: logits
     options = options_of(args.refine_options)
     if "method" in options:
-        raise UserError(f"--refine is the method. Got: {args.refine_options}")
+        raise UserError(f"--refine is the method. Received: {args.refine_options}")
     function = full_crf
     if args.refine != "full-crf":
         function = functools.partial(refine, method=args.refine)
@@ -39,7 +39,9 @@ def options_of(text):
             return options
     except json.JSONDecodeError:
         pass
-    raise UserError(f"--refine-options must be a JSON object, like '{{\"steps\": 5}}'. Got: {text}")
+    raise UserError(
+        f"--refine-options must be a JSON object, like '{{\"steps\": 5}}'. Received: {text}"
+    )
 
 
 def full_crf(
@@ -73,19 +75,39 @@ def full_crf(
         if value < 1:  # the lattice overflows, and the process ends
             raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
     checks.positive_integer("steps", steps)
+    energies = -np.log(np.maximum(probabilities, 1e-7))
+    options = {"weight": weight, "near_weight": near_weight, "steps": steps}
+    scales = {"color_scale": color_scale, "position_scale": position_scale}
     try:
-        from pydensecrf.densecrf import DenseCRF2D
+        infer = full_crf_inference(energies, image, **scales, **options)
     except ImportError as error:
         raise UserError(
             "--refine full-crf needs the package pydensecrf (CONTRIBUTING.md says how to "
             f"install it): {error}"
         ) from error
-    height, width, classes = probabilities.shape
-    crf = DenseCRF2D(width, height, classes)
-    energies = -np.log(np.maximum(probabilities, 1e-7)).reshape(-1, classes).T
-    crf.setUnaryEnergy(np.ascontiguousarray(energies, np.float32))
-    crf.addPairwiseGaussian(sxy=3, compat=near_weight)
-    crf.addPairwiseBilateral(
-        sxy=position_scale, srgb=color_scale, rgbim=np.array(image, order="C"), compat=weight
-    )
-    return np.asarray(crf.inference(steps)).reshape(classes, height, width).transpose(1, 2, 0)
+    return infer()
+
+
+def full_crf_inference(
+    energies, image, *, color_scale, position_scale, weight=10, near_weight=3, steps=5
+):
+    """A function without arguments that does what `full_crf` does; `energies` are -log(P).
+
+    Raises:
+        ImportError: where pydensecrf is not installed.
+    """
+    from pydensecrf.densecrf import DenseCRF2D
+
+    height, width, classes = energies.shape
+    energies = np.ascontiguousarray(energies.reshape(-1, classes).T, np.float32)
+    image = np.array(image, order="C")  # pydensecrf takes no array that is read-only
+
+    def infer():
+        crf = DenseCRF2D(width, height, classes)
+        crf.setUnaryEnergy(energies)
+        crf.addPairwiseGaussian(sxy=3, compat=near_weight)
+        crf.addPairwiseBilateral(sxy=position_scale, srgb=color_scale, rgbim=image, compat=weight)
+        q = np.asarray(crf.inference(steps))
+        return q.reshape(classes, height, width).transpose(1, 2, 0)
+
+    return infer

@@ -86,13 +86,15 @@ class MeanFieldStep(keras.layers.Layer):
             else:
                 message = pac_conv2d(x, adapting_kernel, filter, **options)
             result = result - enlarge_cells(message, kernel.blur, ops.shape(q)[1:3])
-        for left, (kernel, (w_k, *parts), adapting_kernel) in zip(range(len(fused))[::-1], fused):
-            x, filter = _weighted(q, -w_k, *parts)
+        for number, (kernel, parts, adapting_kernel) in enumerate(fused, start=1):
+            w_k, filter, compatibility = parts
+            x, filter = _weighted(q, -w_k, filter, compatibility)
             size, dilation_rate = ops.shape(q)[1:3], kernel.dilation_rate
             window = convolution_window(size, kernel.kernel_size, (1, 1), "same", dilation_rate)
             adapting_kernel = ops.expand_dims(adapting_kernel, -1)
+            is_last = number == len(fused)
             result = current().windowed_sum(
-                x, adapting_kernel, filter, window, bias=result, softmax=softmax and not left
+                x, adapting_kernel, filter, window, bias=result, softmax=softmax and is_last
             )
         return ops.softmax(result, axis=-1) if softmax and not fused else result
 

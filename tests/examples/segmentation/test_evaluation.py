@@ -107,8 +107,11 @@ def test_evaluation_refined_with_options(tiny, drawn, tmp_path):
     "options, message",
     [
         (["--refine-options", "{}"], "--refine-options needs --refine"),
-        (["--refine", "crf", "--refine-options", "[5]"], r"must be a JSON object.* Got: \[5\]"),
-        (["--refine", "crf", "--refine-options", "{"], "must be a JSON object.* Got: {"),
+        (
+            ["--refine", "crf", "--refine-options", "[5]"],
+            r"must be a JSON object.* Received: \[5\]",
+        ),
+        (["--refine", "crf", "--refine-options", "{"], "must be a JSON object.* Received: {"),
         (["--refine", "pamr", "--refine-options", '{"step": 5}'], "--refine: .*'step'"),
         (["--refine", "crf", "--refine-options", '{"method": "pamr"}'], "--refine is the method"),
         (["--refine", "full-crf"], "--refine full-crf needs the package pydensecrf"),

@@ -142,7 +142,7 @@ def test_norms_that_keep_their_statistics_are_trained(tiny, drawn, tmp_path):
             assert not np.array_equal(one, three)
 
 
-def test_units_are_not_dropped_in_such_trainings(tiny):
+def test_units_are_not_dropped_in_trainings_as_in_inference(tiny):
     options = [*OPTIONS, "--start", tiny, *CRF, "--steps", 1, "--out", "unused"]
     images = np.stack([example["image"][:33, :39] for example in drawn_examples(2)])
     for alone in ([], ["--crf-alone"], ["--keep-statistics"]):

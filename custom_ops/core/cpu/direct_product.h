@@ -75,14 +75,14 @@ void add_direct_row(const Image<A>& x, const Tile& tile, const PackedFilter<A>& 
                     int64_t sums_stride) {
   int64_t count = 0, x_stride = 0;
   for (const TapBlock& block : filter.blocks[tile.phase]) {
-    for_each_run(
-        x, tile, block.first, block.last, m,
-        [&](int64_t tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t step) {
-          x_stride = step;
-          if (first == last) return;
-          const A* panel = filter.forward + block.forward_offset + tap * x.channels * kPanel<A>;
-          scratch.taps[count++] = {{x.pixels + offset, adapting + at, panel}, first, last};
-        });
+    for_each_run(x, tile, block.first, block.last, m, [&](const TapRun& run) {
+      x_stride = run.step;
+      if (run.first == run.last) return;
+      const A* panel =
+          filter.forward + block.forward_offset + (run.tap - block.first) * x.channels * kPanel<A>;
+      scratch.taps[count++] = {
+          {x.pixels + run.offset, adapting + run.at, panel}, run.first, run.last};
+    });
   }
   for_each_part(scratch, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
     add_direct(scratch.met, met, x.channels, start, stop, x_stride, sums, sums_stride);

@@ -4,8 +4,7 @@
 // pixels, and no sum runs across a vector.
 #pragma once
 
-#include <cmath>
-
+#include "elementary.h"
 #include "plan.h"
 
 namespace kpac::KPAC_ISA {
@@ -75,14 +74,6 @@ void for_each_packed_run(const Tile& tile, const Use& use) {
   }
 }
 
-// Which of `count` pixels, from `start` on and `step` apart, are inside: [first, last).
-inline void clip(int64_t start, int64_t step, int64_t count, int64_t size, int64_t* first,
-                 int64_t* last) {
-  *first = start >= 0 ? 0 : std::min(count, ceil_divide(-start, step));
-  *last = start >= size ? 0 : std::min(count, ceil_divide(size - start, step));
-  *last = std::max(*first, *last);
-}
-
 // Copies `count` pixels of an image row (height, width, channels), zero outside, to planes.
 template <typename T>
 void to_planes(const T* image, int64_t height, int64_t width, int64_t all_channels, int64_t row,
@@ -96,25 +87,8 @@ void to_planes(const T* image, int64_t height, int64_t width, int64_t all_channe
   }
   if (first >= last) return;
   const T* from = image + (row * width + column) * all_channels;
-  int64_t i = first;
-  if constexpr (std::is_same<T, Wide<T>>::value) {
-    constexpr int lanes = kLanes<T>;
-    for (; channels == kPlanes && i + lanes <= last; i += lanes) {
-      for (int64_t c = 0; c < kPlanes; c += lanes) {
-        Vector<T> block[lanes];
-#pragma GCC unroll 16
-        for (int j = 0; j < lanes; ++j) block[j] = load(from + (i + j) * step * all_channels + c);
-        transpose<T>(block);
-#pragma GCC unroll 16
-        for (int j = 0; j < lanes; ++j) store(to + (c + j) * plane + i, block[j]);
-      }
-    }
-  }
-  for (; i < last; ++i) {
-    for (int64_t c = 0; c < channels; ++c) {
-      to[c * plane + i] = widen(from[i * step * all_channels + c]);
-    }
-  }
+  const int64_t apart = step * all_channels;
+  transpose_matrix(from + first * apart, apart, last - first, channels, to + first, plane);
 }
 
 // Adds planes to an image row, leaving out what lies outside.
@@ -125,9 +99,27 @@ void add_from_planes(A* image, int64_t height, int64_t width, int64_t all_channe
   if (row < 0 || row >= height) return;
   int64_t first, last;
   clip(column, step, count, width, &first, &last);
-  for (int64_t i = first; i < last; ++i) {
-    A* out = image + (row * width + column + i * step) * all_channels;
-    for (int64_t c = 0; c < channels; ++c) out[c] += from[c * plane + i];
+  constexpr int lanes = kLanes<A>;
+  A* const start = image + (row * width + column) * all_channels;
+  const int64_t apart = step * all_channels;
+  if (channels < kPlanes) {
+    for (int64_t i = first; i < last; ++i) {
+      for (int64_t c = 0; c < channels; ++c) start[i * apart + c] += from[c * plane + i];
+    }
+    return;
+  }
+  for (int64_t i = first; i < last; i += lanes) {
+    const int64_t pixels = std::min<int64_t>(lanes, last - i);
+    for (int64_t c = 0; c < kPlanes; c += lanes) {
+      Vector<A> block[lanes];
+#pragma GCC unroll 16
+      for (int j = 0; j < lanes; ++j) block[j] = load(from + (c + j) * plane + i);
+      transpose<A>(block);
+      for (int64_t j = 0; j < pixels; ++j) {
+        A* to = start + (i + j) * apart + c;
+        store(to, load<A>(to) + block[j]);
+      }
+    }
   }
 }
 
@@ -140,10 +132,20 @@ void pack_guide(const Guide<T>& guide, const Tile& tile, int64_t first_channel, 
               tile.columns->lattice.guide_step, count, channels, scratch.planes + position,
               scratch.plane);
   });
+  const Packing &rows = tile.rows->packing, &columns = tile.columns->packing;
+  const bool packed = guide.center == guide.guide && rows.center >= 0 && columns.center >= 0;
   for (int64_t m = 0; m < tile.height; ++m) {
-    to_planes(guide.center + image, guide.height, guide.width, guide.channels, tile.center_row(m),
-              tile.center_column(0), tile.columns->lattice.guide_step, tile.width, channels,
-              scratch.center + m * tile.stride, tile.plane());
+    if (packed) {
+      const int64_t at = (rows.center + m) * columns.extent + columns.center;
+      for (int64_t c = 0; c < channels; ++c) {
+        std::copy_n(scratch.planes + c * scratch.plane + at, tile.width,
+                    scratch.center + c * tile.plane() + m * tile.stride);
+      }
+    } else {
+      to_planes(guide.center + image, guide.height, guide.width, guide.channels, tile.center_row(m),
+                tile.center_column(0), tile.columns->lattice.guide_step, tile.width, channels,
+                scratch.center + m * tile.stride, tile.plane());
+    }
     // Vectors reach beyond the last pixel: NaN or infinity there would outlive a product with 0.
     for (int64_t c = 0; c < channels; ++c) {
       Wide<T>* center = scratch.center + c * tile.plane() + m * tile.stride;
@@ -213,6 +215,10 @@ struct InverseKernel {
   A alpha, exponent;
 
   A similarity(A s) const { return alpha + std::pow(s + kInverseEpsilon<A>, exponent / 2); }
+  Vector<A> similarity(Vector<A> s) const {
+    Vector<A> log;
+    return alpha + power(s + kInverseEpsilon<A>, exponent / 2, &log);
+  }
 
   // Twice the gradient by s, from that by k; adds those by alpha and exponent to their sums.
   A distance_gradient(A s, A gradient, double* alpha_sum, double* exponent_sum) const {
@@ -220,6 +226,15 @@ struct InverseKernel {
     *alpha_sum += gradient;
     *exponent_sum += gradient * std::log(base) / 2 * power;
     return exponent * std::pow(base, exponent / 2 - 1) * gradient;
+  }
+  Vector<A> distance_gradient(Vector<A> s, Vector<A> gradient, double* alpha_sum,
+                              double* exponent_sum) const {
+    Vector<A> log;
+    const Vector<A> base = s + kInverseEpsilon<A>;
+    const Vector<A> k_gradient = gradient * power(base, exponent / 2, &log);
+    *alpha_sum += sum<A>(gradient);
+    *exponent_sum += sum<A>(k_gradient * log) / 2;
+    return exponent * k_gradient / base;
   }
 };
 
@@ -234,7 +249,9 @@ void to_similarity(const Guide<T>& guide, int64_t count, Wide<T>* values) {
     return;
   }
   const InverseKernel<A> inverse = {*guide.alpha, *guide.exponent};
-  for (int64_t i = 0; i < count; ++i) values[i] = inverse.similarity(values[i]);
+  for (int64_t i = 0; i < count; i += kLanes<A>) {
+    store(values + i, inverse.similarity(load(values + i)));
+  }
 }
 
 template <typename T>
@@ -257,9 +274,9 @@ void to_distance_gradient(const Guide<T>& guide, int64_t count, const Wide<T>* v
     return;
   }
   const InverseKernel<A> inverse = {*guide.alpha, *guide.exponent};
-  for (int64_t i = 0; i < count; ++i) {
-    gradient[i] =
-        inverse.distance_gradient(values[i], gradient[i], &exponent_sums[0], &exponent_sums[1]);
+  for (int64_t i = 0; i < count; i += kLanes<A>) {
+    store(gradient + i, inverse.distance_gradient(load(values + i), load<A>(gradient + i),
+                                                  &exponent_sums[0], &exponent_sums[1]));
   }
 }
 

@@ -66,6 +66,19 @@ inline Classes make_axis(const kpac_sizes& s, int axis, bool input_dilated, bool
   return classes;
 }
 
+// Which of `count` pixels, from `start` on and `step` apart, are inside: [first, last).
+inline void clip(int64_t start, int64_t step, int64_t count, int64_t size, int64_t* first,
+                 int64_t* last) {
+  *first = start >= 0 ? 0 : std::min(count, ceil_divide(-start, step));
+  // Most are inside, and divisions take long.
+  if (start + (count - 1) * step < size) {
+    *last = count;
+  } else {
+    *last = start >= size ? 0 : std::min(count, ceil_divide(size - start, step));
+  }
+  *last = std::max(*first, *last);
+}
+
 // How many outputs of a lattice a strip needs, so that the strip after the next touches no input or
 // guide pixel that it touches.
 inline int64_t independent_height(const std::vector<Lattice>& phases) {

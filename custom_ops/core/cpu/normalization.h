@@ -1,4 +1,5 @@
-// The division of a tile's adapting kernel by its sum, or by the valid share of its window.
+// The division of a tile's adapting kernel by its sum, or by the valid share of its window: row by
+// row of each tap, so that vectors hold neighbouring outputs.
 #pragma once
 
 #include "plan.h"
@@ -33,22 +34,30 @@ struct Counted {
 template <typename T>
 void find_counted(const Counted<T>& counted, const Tile& tile, Wide<T>* met, Wide<T>* divisor) {
   using A = Wide<T>;
+  const int64_t step = tile.columns->lattice.input_step;
   for (int64_t m = 0; m < tile.height; ++m) {
-    for (int64_t p = 0; p < tile.width; ++p) {
-      const int64_t at = m * tile.stride + p;
-      int64_t tap = 0, in_image = 0;
-      A total = 0;
-      for (const Tap& row_tap : tile.rows->lattice.taps) {
-        for (const Tap& column_tap : tile.columns->lattice.taps) {
-          bool inside;
-          const A value = counted.at(tile.image, tile.input_row(row_tap, m),
-                                     tile.input_column(column_tap, p), &inside);
-          met[tap++ * tile.plane() + at] = value;
-          total += value;
-          in_image += inside;
+    A total[kTileColumns] = {}, in_image[kTileColumns] = {};
+    A* to = met + m * tile.stride;
+    for (const Tap& row_tap : tile.rows->lattice.taps) {
+      for (const Tap& column_tap : tile.columns->lattice.taps) {
+        const int64_t row = tile.input_row(row_tap, m), column = tile.input_column(column_tap, 0);
+        int64_t first = 0, last = 0;
+        if (row >= 0 && row < counted.height) {
+          clip(column, step, tile.width, counted.width, &first, &last);
         }
+        std::fill_n(to, tile.width, A{0});
+        const int64_t at = (tile.image * counted.height + row) * counted.width + column;
+        for (int64_t p = first; p < last; ++p) {
+          to[p] = counted.valid_mask == nullptr ? A{1} : widen(counted.valid_mask[at + p * step]);
+          total[p] += to[p];
+          in_image[p] += 1;
+        }
+        to += tile.plane();
       }
-      divisor[at] = counted.normalize ? A{1} : total / std::max<int64_t>(in_image, 1);
+    }
+    for (int64_t p = 0; p < tile.width; ++p) {
+      divisor[m * tile.stride + p] =
+          counted.normalize ? A{1} : total[p] / std::max(in_image[p], A{1});
     }
   }
 }
@@ -57,17 +66,19 @@ void find_counted(const Counted<T>& counted, const Tile& tile, Wide<T>* met, Wid
 template <typename A>
 void divide(bool normalize, const Tile& tile, const A* met, A* adapting, A* divisor) {
   for (int64_t m = 0; m < tile.height; ++m) {
-    for (int64_t at = m * tile.stride; at < m * tile.stride + tile.width; ++at) {
-      A total = 0;
-      for (int64_t tap = 0; tap < tile.taps(); ++tap) {
-        const int64_t i = tap * tile.plane() + at;
-        adapting[i] *= met[i];
-        total += adapting[i];
+    A total[kTileColumns] = {};
+    const int64_t row = m * tile.stride, end = row + tile.taps() * tile.plane();
+    for (int64_t at = row; at < end; at += tile.plane()) {
+      for (int64_t p = 0; p < tile.width; ++p) {
+        adapting[at + p] *= met[at + p];
+        total[p] += adapting[at + p];
       }
-      if (normalize) divisor[at] = total;
-      for (int64_t tap = 0; tap < tile.taps(); ++tap) {
-        A& value = adapting[tap * tile.plane() + at];
-        value = divisor[at] == 0 ? A{0} : value / divisor[at];
+    }
+    A* by = divisor + row;
+    if (normalize) std::copy_n(total, tile.width, by);
+    for (int64_t at = row; at < end; at += tile.plane()) {
+      for (int64_t p = 0; p < tile.width; ++p) {
+        adapting[at + p] = by[p] == 0 ? A{0} : adapting[at + p] / by[p];
       }
     }
   }
@@ -78,15 +89,15 @@ template <typename A>
 void divide_back(bool normalize, const Tile& tile, const A* met, const A* adapting,
                  const A* divisor, A* gradient) {
   for (int64_t m = 0; m < tile.height; ++m) {
-    for (int64_t at = m * tile.stride; at < m * tile.stride + tile.width; ++at) {
-      A common = 0;
-      for (int64_t tap = 0; normalize && tap < tile.taps(); ++tap) {
-        const int64_t i = tap * tile.plane() + at;
-        common += gradient[i] * adapting[i];
-      }
-      for (int64_t tap = 0; tap < tile.taps(); ++tap) {
-        const int64_t i = tap * tile.plane() + at;
-        gradient[i] = divisor[at] == 0 ? A{0} : met[i] * (gradient[i] - common) / divisor[at];
+    A common[kTileColumns] = {};
+    const int64_t row = m * tile.stride, end = row + tile.taps() * tile.plane();
+    for (int64_t at = row; normalize && at < end; at += tile.plane()) {
+      for (int64_t p = 0; p < tile.width; ++p) common[p] += gradient[at + p] * adapting[at + p];
+    }
+    const A* by = divisor + row;
+    for (int64_t at = row; at < end; at += tile.plane()) {
+      for (int64_t p = 0; p < tile.width; ++p) {
+        gradient[at + p] = by[p] == 0 ? A{0} : met[at + p] * (gradient[at + p] - common[p]) / by[p];
       }
     }
   }

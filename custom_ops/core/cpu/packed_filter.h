@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "job.h"
 #include "matmul.h"
-#include "plan.h"
 
 namespace kpac::KPAC_ISA {
 
@@ -97,23 +97,36 @@ struct PackedFilter {
     }
   }
 
-  // Lays out W (T, C, O) as the panels that there is memory for.
+  // Lays out W (T, C, O) as the panels that there is memory for; 0 where they have more columns.
   template <typename T>
-  void pack(const Plan& plan, const T* filter) const {
+  void pack(const Plan& plan, const T* filter, const kpac_parallel_for& parallel_for) const {
     constexpr int64_t panel = kPanel<A>;
-    if (forward != nullptr) std::fill(forward, forward + forward_size, A{0});
-    if (back != nullptr) std::fill(back, back + back_size, A{0});
+    // Those of one panel of the way back.
+    struct Rows {
+      const TapBlock* block;
+      int64_t first, count;
+      int64_t whole[panel];  // their numbers in the whole filter
+    };
+    std::vector<Rows> all;
     for_each_row(plan, [&](const TapBlock& block, int64_t row, int64_t whole_row) {
-      const T* from = filter + whole_row * filters;
-      if (forward != nullptr) {
-        A* to = forward + block.forward_offset + row * panel;
-        for (int64_t o = 0; o < filters; ++o) {
-          to[o / panel * block.depth * panel + o % panel] = widen(from[o]);
-        }
+      if (row % panel == 0) all.push_back({&block, row, 0, {}});
+      all.back().whole[all.back().count++] = whole_row;
+    });
+    run_parallel(parallel_for, static_cast<int64_t>(all.size()), [&](int64_t i, int32_t) {
+      const Rows& rows = all[static_cast<size_t>(i)];
+      for (int64_t o = 0; back != nullptr && o < filters; ++o) {
+        A* const to = back + rows.block->back_offset + rows.first * filters + o * panel;
+        for (int64_t r = 0; r < rows.count; ++r) to[r] = widen(filter[rows.whole[r] * filters + o]);
+        std::fill(to + rows.count, to + panel, A{0});
       }
-      if (back != nullptr) {
-        A* to = back + block.back_offset + row / panel * filters * panel + row % panel;
-        for (int64_t o = 0; o < filters; ++o) to[o * panel] = widen(from[o]);
+      for (int64_t o = 0; forward != nullptr && o < filters; o += panel) {
+        const int64_t columns = std::min(panel, filters - o);
+        A* to = forward + rows.block->forward_offset + o * rows.block->depth + rows.first * panel;
+        for (int64_t r = 0; r < rows.count; ++r, to += panel) {
+          const T* from = filter + rows.whole[r] * filters + o;
+          for (int64_t j = 0; j < columns; ++j) to[j] = widen(from[j]);
+          std::fill(to + columns, to + panel, A{0});
+        }
       }
     });
   }

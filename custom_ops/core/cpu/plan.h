@@ -29,6 +29,7 @@ struct Packing {
   };
   std::vector<Group> groups;
   std::vector<int64_t> position;  // of each tap's pixel for the first output of the tile
+  int64_t center = -1;            // of its own pixel, if it is among them
   int64_t extent = 0;
   int64_t outputs = 0;  // of the largest tile
 };
@@ -58,6 +59,7 @@ inline Packing pack_axis(const Lattice& lattice, int64_t outputs) {
   for (size_t t = 0; t < lattice.taps.size(); ++t) {
     const auto& group = packing.groups[group_of[t]];
     packing.position.push_back(group.offset + (lattice.taps[t].guide - group.first) / step);
+    if (lattice.taps[t].guide == lattice.center) packing.center = packing.position.back();
   }
   return packing;
 }
@@ -85,6 +87,8 @@ struct Tile {
   int64_t taps() const {
     return static_cast<int64_t>(rows->lattice.taps.size() * columns->lattice.taps.size());
   }
+  // How many rows fill the columns of the largest tile: those of narrow images go together.
+  int64_t rows_together() const { return std::max<int64_t>(1, kTileColumns / width); }
   // Elements between planes: a vector more than they have, else they would all fall into the same
   // few sets of the cache.
   int64_t plane() const { return height * stride + kPlanePadding; }

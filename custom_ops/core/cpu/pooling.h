@@ -6,39 +6,18 @@
 
 namespace kpac::KPAC_ISA {
 
-// `lanes` neighbours in the type that they are summed in.
-template <int lanes, typename T>
-inline Vector<Wide<T>, lanes> load_wide(const T* p) {
-  Vector<Wide<T>, lanes> v;
-  if constexpr (std::is_same<T, Wide<T>>::value) {
-    std::memcpy(&v, p, sizeof(v));
-    return v;
-  }
-#if defined(__F16C__)  // GCC 12 converts them one by one
-  if constexpr (std::is_same<T, _Float16>::value && lanes >= 4) {
-#if defined(__AVX512F__)
-    if constexpr (lanes == 16) {
-      return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-    }
-#endif
-    __m128i halves{};
-    std::memcpy(&halves, p, lanes * sizeof(T));
-    if constexpr (lanes == 8) return _mm256_cvtph_ps(halves);
-    if constexpr (lanes == 4) return _mm_cvtph_ps(halves);
-  }
-#endif
-  for (int i = 0; i < lanes; ++i) v[i] = widen(p[i]);
-  return v;
-}
+// Where K is: in planes of the tile, with the weight of its tap in it; or in a tensor, one for all
+// channels or one for each.
+enum class Modulation { kPlanes, kTensor, kChannelWise };
 
 // One tap of a row of outputs: where output 0 finds its pixel and its K.
 template <typename A>
 struct PoolTap {
   int64_t x, adapting;
-  A weight;
+  A weight;  // of its K in a tensor
 };
 
-// A row of outputs. K is in the tensor, or in planes of the tile; steps are between outputs.
+// A row of outputs. Steps are between outputs.
 template <typename T, typename K>
 struct PoolRow {
   const T* x;
@@ -48,10 +27,22 @@ struct PoolRow {
   int64_t channels, x_step, adapting_step, bias_step, y_step;
 };
 
+// The taps of a row of outputs, and room for K times their weights.
+template <typename A>
+struct PoolScratch {
+  RowScratch<PoolTap<A>> row;
+  A* adapting;
+
+  void take(Arena& arena, int64_t taps) {
+    row.take(arena, taps);
+    adapting = arena.take<A>(taps * kTileColumns);
+  }
+};
+
 // y of some outputs from p on and some channels, with their sums in registers: vectors from channel
 // `first` on, but the last one from `last` on. It may overlap with the one before, so that no
 // channels are left over.
-template <int lanes, int vectors, int outputs, bool channel_wise, typename T, typename K>
+template <int lanes, int vectors, int outputs, Modulation modulation, typename T, typename K>
 inline void pool_outputs(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64_t count,
                          int64_t p, int64_t first, int64_t last) {
   using A = Wide<T>;
@@ -65,11 +56,13 @@ inline void pool_outputs(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps,
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
         const Vector<A, lanes> value = load_wide<lanes>(x + i * row.x_step + channel(v));
-        if constexpr (channel_wise) {
+        if constexpr (modulation == Modulation::kPlanes) {
+          sums[i][v] += value * k[i];
+        } else if constexpr (modulation == Modulation::kTensor) {
+          sums[i][v] += value * (widen(k[i * row.adapting_step]) * tap->weight);
+        } else {
           sums[i][v] +=
               load_wide<lanes>(k + i * row.adapting_step + channel(v)) * tap->weight * value;
-        } else {
-          sums[i][v] += value * (widen(k[i * row.adapting_step]) * tap->weight);
         }
       }
     }
@@ -85,12 +78,12 @@ inline void pool_outputs(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps,
 }
 
 // The same for all channels, in the longest vectors that they fill.
-template <int lanes, bool channel_wise, typename T, typename K>
+template <int lanes, Modulation modulation, typename T, typename K>
 void pool_channels(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64_t count,
                    int64_t start, int64_t stop) {
   if constexpr (lanes > 1) {
     if (row.channels < lanes) {
-      return pool_channels<lanes / 2, channel_wise>(row, taps, count, start, stop);
+      return pool_channels<lanes / 2, modulation>(row, taps, count, start, stop);
     }
   }
   const int64_t vectors = ceil_divide(row.channels, lanes), blocks = ceil_divide(vectors, 4);
@@ -103,10 +96,10 @@ void pool_channels(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64
       constexpr int outputs = held > 2 ? 2 : 4;
       int64_t p = start;
       for (; p + outputs <= stop; p += outputs) {
-        pool_outputs<lanes, held, outputs, channel_wise>(row, taps, count, p, first, last);
+        pool_outputs<lanes, held, outputs, modulation>(row, taps, count, p, first, last);
       }
       for (; p < stop; ++p) {
-        pool_outputs<lanes, held, 1, channel_wise>(row, taps, count, p, first, last);
+        pool_outputs<lanes, held, 1, modulation>(row, taps, count, p, first, last);
       }
     };
     switch ((end - first) / lanes) {
@@ -119,38 +112,43 @@ void pool_channels(const PoolRow<T, K>& row, const PoolTap<Wide<T>>* taps, int64
 }
 
 // The sums of row m of a tile; `filter` is w (T,) or NULL. K is in `tensor`, (N, OH, OW, T, C) if
-// channel_wise, or else (N, OH, OW, T); where that is NULL, in `planes`.
-template <bool channel_wise, typename T>
+// channel-wise, or else (N, OH, OW, T); or in `planes`.
+template <Modulation modulation, typename T>
 void pool_row(const kpac_sizes& s, const Image<T>& x, const Tile& tile, int64_t m, const T* tensor,
               const Wide<T>* planes, const T* filter, RowOf<const T> bias,
-              const RowScratch<PoolTap<Wide<T>>>& scratch, RowOf<Wide<T>> y) {
+              const PoolScratch<Wide<T>>& scratch, RowOf<Wide<T>> y) {
   using A = Wide<T>;
   const Lattice& columns = tile.columns->lattice;
-  const int64_t values = channel_wise ? x.channels : 1, window = window_taps(s) * values;
-  const int64_t output = output_index(s, tile, m, 0);
+  const int64_t values = modulation == Modulation::kChannelWise ? x.channels : 1;
+  const int64_t window = window_taps(s) * values, output = output_index(s, tile, m, 0);
   int64_t count = 0;
-  for_each_run(
-      x, tile, 0, tile.taps(), m,
-      [&](int64_t tile_tap, int64_t at, int64_t offset, int64_t first, int64_t last, int64_t) {
-        if (first == last) return;
-        const int64_t tap = window_tap(s, tile, tile_tap);
-        const int64_t k = tensor == nullptr ? at : output * window + tap * values;
-        const A weight = filter == nullptr ? A{1} : widen(filter[tap]);
-        scratch.taps[count++] = {{offset, k, weight}, first, last};
-      });
+  for_each_run(x, tile, 0, tile.taps(), m, [&](const TapRun& run) {
+    if (run.first == run.last) return;
+    const int64_t tap = window_tap(s, run);
+    const A weight = filter == nullptr ? A{1} : widen(filter[tap]);
+    int64_t k = output * window + tap * values;
+    if (modulation == Modulation::kPlanes) k = run.at;
+    if (modulation == Modulation::kPlanes && filter != nullptr) {
+      k = run.tap * kTileColumns;
+      for (int64_t p = run.first; p < run.last; ++p) {
+        scratch.adapting[k + p] = planes[run.at + p] * weight;
+      }
+    }
+    scratch.row.taps[count++] = {{run.offset, k, weight}, run.first, run.last};
+  });
   const auto pool = [&](auto* adapting, int64_t adapting_step) {
     using K = std::remove_const_t<std::remove_pointer_t<decltype(adapting)>>;
     const PoolRow<T, K> row = {x.pixels,      adapting,   bias.first,
                                y.first,       x.channels, columns.input_step * x.channels,
                                adapting_step, bias.step,  y.step};
-    for_each_part(scratch, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
-      pool_channels<kLanes<A>, channel_wise>(row, scratch.met, met, start, stop);
+    for_each_part(scratch.row, count, tile.width, [&](int64_t met, int64_t start, int64_t stop) {
+      pool_channels<kLanes<A>, modulation>(row, scratch.row.met, met, start, stop);
     });
   };
-  if (tensor != nullptr) {
+  if constexpr (modulation == Modulation::kPlanes) {
+    pool(filter == nullptr ? planes : scratch.adapting, 1);
+  } else {
     pool(tensor, columns.step * window);
-  } else if constexpr (!channel_wise) {
-    pool(planes, 1);
   }
 }
 
@@ -158,37 +156,71 @@ void pool_row(const kpac_sizes& s, const Image<T>& x, const Tile& tile, int64_t 
 template <typename T>
 struct PoolGradients {
   using A = Wide<T>;
-  A* x;                // added to, as filter and bias
+  A* x;                // added to, as filter
   T* adapting_tensor;  // written, (N, OH, OW, T, C), if channel_wise
   A* adapting_planes;  // written, if not channel_wise
-  A *filter, *bias;
+  A* filter;
 };
 
-// For one output and tap, with K = k for all channels: adds to the gradient of x, writes that by K
-// and returns that by w.
-template <typename T>
-inline Wide<T> pool_tap_back(const T* x, Wide<T> k, const Wide<T>* u, Wide<T> w, int64_t channels,
-                             Wide<T>* x_gradient, Wide<T>* adapting_gradient) {
+// For one output and tap: adds `factor` u to the gradient of x, and returns x u as some sums, which
+// are to be added up.
+template <typename T, typename Channels>
+inline Vector<Wide<T>> pool_back_to_x(const T* x, Wide<T> factor, const Wide<T>* u,
+                                      Channels channels, Wide<T>* x_gradient) {
   using A = Wide<T>;
   constexpr int lanes = kLanes<A>;
-  const A factor = w * k;
+  const int64_t whole = channels - channels % lanes;
   Vector<A> products{};
-  int64_t c = 0;
-  for (; c + lanes <= channels; c += lanes) {
+  for (int64_t c = 0; c < whole; c += lanes) {
     const Vector<A> back = load(u + c);
     products += load_wide<lanes>(x + c) * back;
     if (x_gradient != nullptr) store(x_gradient + c, load<A>(x_gradient + c) + back * factor);
   }
-  A product = c > 0 ? sum<A>(products) : A{0};
-  for (; c < channels; ++c) {
-    product += widen(x[c]) * u[c];
+  for (int64_t c = whole; c < channels; ++c) {
+    products[0] += widen(x[c]) * u[c];
     if (x_gradient != nullptr) x_gradient[c] += factor * u[c];
   }
-  *adapting_gradient = w * product;
-  return k * product;
+  return products;
 }
 
-// The same with a K for each channel. The gradient by K may be NULL, too.
+// The gradients of row m of a tile, with one K for all channels. `u` has the row's upstream
+// gradient.
+template <typename T>
+void pool_row_back(const kpac_sizes& s, const Image<T>& x, const Tile& tile, int64_t m,
+                   const Wide<T>* planes, const T* filter, RowOf<const Wide<T>> u,
+                   const PoolGradients<T>& to) {
+  using A = Wide<T>;
+  constexpr int lanes = kLanes<A>;
+  for_each_run(x, tile, 0, tile.taps(), m, [&](const TapRun& run) {
+    const int64_t tap = window_tap(s, run);
+    const A weight = filter == nullptr ? A{1} : widen(filter[tap]);
+    const A* const k = planes + run.at;
+    A* const k_gradient = to.adapting_planes + run.at;
+    Vector<A> filter_gradient{};
+    with_channels<A>(x.channels, [&](auto channels) {
+      for (int64_t start = run.first; start < run.last; start += lanes) {
+        const int64_t outputs = std::min<int64_t>(lanes, run.last - start);
+        Vector<A> products[lanes] = {}, ks{};
+        std::memcpy(&ks, k + start, static_cast<size_t>(outputs) * sizeof(A));
+        for (int64_t i = 0; i < outputs; ++i) {
+          const int64_t p = start + i, pixel = run.offset + p * run.step;
+          products[i] = pool_back_to_x(x.pixels + pixel, weight * k[p], u.first + p * u.step,
+                                       channels, to.x == nullptr ? nullptr : to.x + pixel);
+        }
+        const Vector<A> sums = sum_rows<A>(products);
+        filter_gradient += ks * sums;
+        store(k_gradient + start, weight * sums);
+      }
+    });
+    // Also where the last vector reached beyond.
+    std::fill_n(k_gradient, run.first, A{0});
+    std::fill(k_gradient + run.last, k_gradient + tile.stride, A{0});
+    if (to.filter != nullptr) to.filter[tap] += sum<A>(filter_gradient);
+  });
+}
+
+// For one output and tap with a K for each channel: adds to the gradient of x, writes that by K and
+// returns that by w. Both may be NULL.
 template <typename T>
 inline Wide<T> pool_channels_back(const T* x, const T* adapting, const Wide<T>* u, Wide<T> w,
                                   int64_t channels, Wide<T>* x_gradient, T* adapting_gradient) {
@@ -202,53 +234,32 @@ inline Wide<T> pool_channels_back(const T* x, const T* adapting, const Wide<T>* 
   return sum;
 }
 
-// The gradients of a tile. K is in `tensor` if channel_wise, else in `planes`; `u` holds an output.
-template <bool channel_wise, typename T>
-void pool_tile_back(const kpac_sizes& s, const Image<T>& x, const Tile& tile, const T* tensor,
-                    const Wide<T>* planes, const T* filter, const T* upstream, PoolGradients<T> to,
-                    Wide<T>* u) {
+// The gradients of row m of a tile, with a K for each channel in `tensor`.
+template <typename T>
+void pool_channel_wise_row_back(const kpac_sizes& s, const Image<T>& x, const Tile& tile, int64_t m,
+                                const T* tensor, const T* filter, RowOf<const Wide<T>> u,
+                                const PoolGradients<T>& to) {
   using A = Wide<T>;
-  const int64_t channels = x.channels, taps = window_taps(s);
+  const int64_t channels = x.channels, size = window_taps(s) * channels;
   const auto gradient_of = [](auto* image, int64_t at) {
     return image == nullptr ? nullptr : image + at;
   };
-  const auto tap_back = [&](int64_t output, int64_t offset, int64_t tap, int64_t at) {
-    const A w = filter == nullptr ? A{1} : widen(filter[tap]);
-    A w_gradient = 0;
-    if constexpr (channel_wise) {
-      at = (output * taps + tap) * channels;
-      T* const to_tensor = gradient_of(to.adapting_tensor, at);
-      if (offset >= 0) {
-        w_gradient = pool_channels_back(x.pixels + offset, tensor + at, u, w, channels,
-                                        gradient_of(to.x, offset), to_tensor);
-      } else if (to_tensor != nullptr) {
-        std::fill_n(to_tensor, channels, narrow<T>(0));
-      }
-    } else if (offset >= 0) {
-      w_gradient = pool_tap_back(x.pixels + offset, planes[at], u, w, channels,
-                                 gradient_of(to.x, offset), to.adapting_planes + at);
-    } else {
-      to.adapting_planes[at] = 0;
+  for (int64_t p = 0; p < tile.width; ++p) {
+    const int64_t output = output_index(s, tile, m, p);
+    if (to.adapting_tensor != nullptr) {  // for taps that are not the tile's, or meet no pixel
+      std::fill_n(to.adapting_tensor + output * size, size, narrow<T>(0));
     }
-    if (to.filter != nullptr) to.filter[tap] += w_gradient;
-  };
-  for (int64_t m = 0; m < tile.height; ++m) {
-    for (int64_t p = 0; p < tile.width; ++p) {
-      const int64_t output = output_index(s, tile, m, p);
-      for (int64_t c = 0; c < channels; ++c) {
-        u[c] = widen(upstream[output * channels + c]);
-        to.bias[c] += u[c];
-      }
-      if (channel_wise && to.adapting_tensor != nullptr && tile.taps() < taps) {
-        std::fill_n(to.adapting_tensor + output * taps * channels, taps * channels, narrow<T>(0));
-      }
-      int64_t at = m * tile.stride + p;
-      for (const Tap& row_tap : tile.rows->lattice.taps) {
-        for (const Tap& column_tap : tile.columns->lattice.taps) {
-          tap_back(output, x.offset(tile, row_tap, column_tap, m, p),
-                   row_tap.index * s.kernel_size[1] + column_tap.index, at);
-          at += tile.plane();
-        }
+    for (const Tap& row_tap : tile.rows->lattice.taps) {
+      for (const Tap& column_tap : tile.columns->lattice.taps) {
+        const int64_t offset = x.offset(tile, row_tap, column_tap, m, p);
+        if (offset < 0) continue;
+        const int64_t tap = row_tap.index * s.kernel_size[1] + column_tap.index;
+        const int64_t at = output * size + tap * channels;
+        const A w_gradient =
+            pool_channels_back(x.pixels + offset, tensor + at, u.first + p * u.step,
+                               filter == nullptr ? A{1} : widen(filter[tap]), channels,
+                               gradient_of(to.x, offset), gradient_of(to.adapting_tensor, at));
+        if (to.filter != nullptr) to.filter[tap] += w_gradient;
       }
     }
   }

@@ -36,7 +36,7 @@ inline void softmax(Wide<T>* sums, int64_t channels, T* y) {
 
   const A factor = 1 / sum<A>(totals);
   if constexpr (std::is_same<T, A>::value) {
-    scale<0>(sums, factor, channels, y);
+    scale(sums, factor, channels, y);
   } else {
     for (int64_t o = 0; o < channels; ++o) y[o] = narrow<T>(sums[o] * factor);
   }

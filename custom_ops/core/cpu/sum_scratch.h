@@ -35,7 +35,7 @@ struct SumScratch {
   A *patches = nullptr, *outputs = nullptr;             // of a row of a tile
   A *row, *dropped;                                     // of one output
   RowScratch<DirectTap<A>> direct;
-  RowScratch<PoolTap<A>> pooling;
+  PoolScratch<A> pooling;
   int64_t patches_stride, outputs_stride;
 
   SumScratch(Arena& arena, const Plan& plan, const kpac_sizes& s, int64_t depth, bool guided,

@@ -1,10 +1,11 @@
-// Vectors of the instruction set that this file is compiled for, and the exponential.
+// Vectors of the instruction set that this file is compiled for.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+
+#include "types.h"
 
 #if defined(__F16C__)
 #include <immintrin.h>
@@ -40,6 +41,78 @@ inline Vector<A> load(const A* p) {
 template <typename A>
 inline void store(A* p, Vector<A> v) {
   std::memcpy(p, &v, sizeof(v));
+}
+
+// `lanes` neighbours in the type that they are summed in.
+template <int lanes, typename T>
+inline Vector<Wide<T>, lanes> load_wide(const T* p) {
+  Vector<Wide<T>, lanes> v;
+  if constexpr (std::is_same<T, Wide<T>>::value) {
+    std::memcpy(&v, p, sizeof(v));
+    return v;
+  }
+  // GCC 12 converts halves one by one.
+#if defined(__F16C__)
+  if constexpr (std::is_same<T, _Float16>::value && lanes >= 4) {
+#if defined(__AVX512F__)
+    if constexpr (lanes == 16) {
+      return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+#endif
+    __m128i halves{};
+    std::memcpy(&halves, p, lanes * sizeof(T));
+    if constexpr (lanes == 8) return _mm256_cvtph_ps(halves);
+    if constexpr (lanes == 4) return _mm_cvtph_ps(halves);
+  }
+#endif
+#if defined(__AVX512F__)
+  if constexpr (std::is_same<T, BFloat16>::value && lanes == 16) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+  }
+#endif
+  for (int i = 0; i < lanes; ++i) v[i] = widen(p[i]);
+  return v;
+}
+
+// The reverse.
+template <typename T>
+inline void store_narrow(T* p, Vector<Wide<T>> v) {
+  if constexpr (std::is_same<T, Wide<T>>::value) {
+    std::memcpy(p, &v, sizeof(v));
+    return;
+  }
+#if defined(__AVX512F__)
+  if constexpr (std::is_same<T, _Float16>::value) {
+    const __m256i halves = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+    std::memcpy(p, &halves, sizeof(halves));
+    return;
+  }
+#endif
+  for (int i = 0; i < kLanes<Wide<T>>; ++i) p[i] = narrow<T>(v[i]);
+}
+
+// A vector of elements that lie `step` apart.
+template <typename A>
+inline Vector<A> load_apart(const A* p, int64_t step) {
+  constexpr int lanes = kLanes<A>;
+#if defined(__AVX2__)
+  if constexpr (sizeof(A) == 4) {
+    if (step < INT32_MAX / lanes) {
+      const int32_t apart = static_cast<int32_t>(step);
+#if defined(__AVX512F__)
+      const __m512i all = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+      return _mm512_i32gather_ps(_mm512_mullo_epi32(all, _mm512_set1_epi32(apart)), p, 4);
+#else
+      const __m256i all = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+      return _mm256_i32gather_ps(p, _mm256_mullo_epi32(all, _mm256_set1_epi32(apart)), 4);
+#endif
+    }
+  }
+#endif
+  Vector<A> v;
+  for (int i = 0; i < lanes; ++i) v[i] = p[i * step];
+  return v;
 }
 
 template <typename A>
@@ -87,57 +160,89 @@ inline V shuffle(V a, V b, Indices indices) {
 #endif
 }
 
-// Makes rows columns.
+// Of two rows of a matrix, `step` apart: where their blocks of `step` columns are exchanged.
 template <typename A>
-inline void transpose(Vector<A> (&rows)[kLanes<A>]) {
+struct Exchange {
   typedef std::conditional_t<sizeof(A) == 4, int32_t, int64_t> Integer;
   typedef Integer Indices __attribute__((vector_size(kVectorBytes)));
-  constexpr int lanes = kLanes<A>;
-#pragma GCC unroll 4
-  for (int step = lanes / 2; step > 0; step /= 2) {
-    Indices low, high;
+  Indices low, high;
+
+  explicit Exchange(int step) {
+    constexpr int lanes = kLanes<A>;
     for (int i = 0; i < lanes; ++i) {
       low[i] = i & step ? lanes + (i ^ step) : i;
       high[i] = i & step ? lanes + i : i ^ step;
     }
+  }
+};
+
+// Makes rows columns.
+template <typename A>
+inline void transpose(Vector<A> (&rows)[kLanes<A>]) {
+  constexpr int lanes = kLanes<A>;
+#pragma GCC unroll 4
+  for (int step = lanes / 2; step > 0; step /= 2) {
+    const Exchange<A> exchange(step);
 #pragma GCC unroll 16
     for (int i = 0; i < lanes; ++i) {
       if (i & step) continue;
       const Vector<A> a = rows[i], b = rows[i + step];
-      rows[i] = shuffle(a, b, low);
-      rows[i + step] = shuffle(a, b, high);
+      rows[i] = shuffle(a, b, exchange.low);
+      rows[i + step] = shuffle(a, b, exchange.high);
     }
   }
 }
 
-// exp(x) for x <= 0, to about 2 units in the last place; 0 where it is no normal number.
-inline Vector<float> exp_nonpositive(Vector<float> x) {
-  typedef int32_t Integers __attribute__((vector_size(kVectorBytes)));
-  constexpr float kLog2e = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const Vector<float> safe = x < -87.0f ? Vector<float>{} - 87.0f : x;
-  const Vector<float> shifted = safe * kLog2e + kRound;
-  const Vector<float> n = shifted - kRound;
-  const Vector<float> r = safe - n * kLn2High - n * kLn2Low;
-  Vector<float> y = r * (1.0f / 5040) + 1.0f / 720;
-  y = y * r + 1.0f / 120;
-  y = y * r + 1.0f / 24;
-  y = y * r + 1.0f / 6;
-  y = y * r + 0.5f;
-  y = y * r + 1.0f;
-  y = y * r + 1.0f;
-  Integers bits;
-  std::memcpy(&bits, &shifted, sizeof(bits));
-  bits = (bits + (127 - 0x4B400000)) << 23;
-  Vector<float> power;
-  std::memcpy(&power, &bits, sizeof(bits));
-  y = y * power;
-  return x < -87.0f ? Vector<float>{} : y;
+// to[c][r] = from[r][c] for a matrix of any size, whose rows lie `stride` apart.
+template <typename From, typename To>
+inline void transpose_matrix(const From* from, int64_t from_stride, int64_t rows, int64_t columns,
+                             To* to, int64_t to_stride) {
+  using A = Wide<From>;
+  constexpr int lanes = kLanes<A>;
+  if (rows < lanes || (columns < lanes && !std::is_same<From, A>::value)) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < columns; ++c) {
+        to[c * to_stride + r] = narrow<To>(widen(from[r * from_stride + c]));
+      }
+    }
+    return;
+  }
+  for (int64_t next = 0; next < rows; next += lanes) {
+    const int64_t r = next + lanes <= rows ? next : rows - lanes;  // the last ones overlap
+    if constexpr (std::is_same<From, A>::value) {
+      if (columns < lanes) {
+        for (int64_t c = 0; c < columns; ++c) {
+          const Vector<A> column = load_apart(from + r * from_stride + c, from_stride);
+          store_narrow(to + c * to_stride + r, column);
+        }
+        continue;
+      }
+    }
+    for (int64_t next_column = 0; next_column < columns; next_column += lanes) {
+      const int64_t c = next_column + lanes <= columns ? next_column : columns - lanes;
+      Vector<A> block[lanes];
+#pragma GCC unroll 16
+      for (int j = 0; j < lanes; ++j) block[j] = load_wide<lanes>(from + (r + j) * from_stride + c);
+      transpose<A>(block);
+#pragma GCC unroll 16
+      for (int j = 0; j < lanes; ++j) store_narrow(to + (c + j) * to_stride + r, block[j]);
+    }
+  }
 }
 
-inline Vector<double> exp_nonpositive(Vector<double> x) {
-  for (int i = 0; i < kLanes<double>; ++i) x[i] = std::exp(x[i]);
-  return x;
+// The sum of each row, in its lane. It takes fewer steps than a sum of each alone.
+template <typename A>
+inline Vector<A> sum_rows(Vector<A> (&rows)[kLanes<A>]) {
+#pragma GCC unroll 4
+  for (int step = kLanes<A> / 2; step > 0; step /= 2) {
+    const Exchange<A> exchange(step);
+#pragma GCC unroll 8
+    for (int i = 0; i < step; ++i) {
+      const Vector<A> a = rows[i], b = rows[i + step];
+      rows[i] = shuffle(a, b, exchange.low) + shuffle(a, b, exchange.high);
+    }
+  }
+  return rows[0];
 }
 
 }  // namespace kpac::KPAC_ISA

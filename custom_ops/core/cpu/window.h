@@ -39,13 +39,6 @@ void for_each_output(const kpac_sizes& s, const Tile& tile, int64_t values, T* t
 
 inline int64_t window_taps(const kpac_sizes& s) { return s.kernel_size[0] * s.kernel_size[1]; }
 
-// From the number of a tap in a tile to that in the window.
-inline int64_t window_tap(const kpac_sizes& s, const Tile& tile, int64_t tap) {
-  const auto &rows = tile.rows->lattice.taps, &columns = tile.columns->lattice.taps;
-  const int64_t count = static_cast<int64_t>(columns.size());
-  return rows[tap / count].index * s.kernel_size[1] + columns[tap % count].index;
-}
-
 // Calls use(tap of the tile, tap of the window).
 template <typename Use>
 void for_each_tap(const kpac_sizes& s, const Tile& tile, const Use& use) {
@@ -60,6 +53,14 @@ void for_each_tap(const kpac_sizes& s, const Tile& tile, const Use& use) {
 // (N, OH, OW, T) as the planes of a tile.
 template <typename T>
 void load_window(const kpac_sizes& s, const Tile& tile, const T* tensor, Wide<T>* planes) {
+  if (tile.taps() == window_taps(s)) {
+    for (int64_t m = 0; m < tile.height; ++m) {
+      const RowOf<const T> windows = row_of(s, tile, m, window_taps(s), tensor);
+      transpose_matrix(windows.first, windows.step, tile.width, tile.taps(),
+                       planes + m * tile.stride, tile.plane());
+    }
+    return;
+  }
   for_each_output(s, tile, window_taps(s), tensor, [&](int64_t at, const T* values) {
     for_each_tap(s, tile, [&](int64_t tap, int64_t window_tap) {
       planes[tap * tile.plane() + at] = widen(values[window_tap]);
@@ -71,8 +72,16 @@ void load_window(const kpac_sizes& s, const Tile& tile, const T* tensor, Wide<T>
 template <typename T>
 void store_window(const kpac_sizes& s, const Tile& tile, const Wide<T>* planes, T* tensor) {
   const int64_t taps = window_taps(s);
+  if (tile.taps() == taps) {
+    for (int64_t m = 0; m < tile.height; ++m) {
+      const RowOf<T> windows = row_of(s, tile, m, taps, tensor);
+      transpose_matrix(planes + m * tile.stride, tile.plane(), taps, tile.width, windows.first,
+                       windows.step);
+    }
+    return;
+  }
   for_each_output(s, tile, taps, tensor, [&](int64_t at, T* values) {
-    if (tile.taps() < taps) std::fill(values, values + taps, narrow<T>(0));
+    std::fill(values, values + taps, narrow<T>(0));
     for_each_tap(s, tile, [&](int64_t tap, int64_t window_tap) {
       values[window_tap] = narrow<T>(planes[tap * tile.plane() + at]);
     });

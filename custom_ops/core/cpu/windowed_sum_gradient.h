@@ -36,7 +36,7 @@ class WindowedSumGradient : public Job {
 
   void run() const {
     clear();
-    if (passes_filter_) filter_.pack(plan, static_cast<const T*>(in.filter));
+    if (passes_filter_) filter_.pack(plan, static_cast<const T*>(in.filter), parallel_for);
     run_tiles<kLanes<A>>(groups_, 2, [&](const Tile& tile, int32_t worker, int64_t group) {
       pass_back(tile, scratches_[worker], group);
     });
@@ -72,9 +72,12 @@ class WindowedSumGradient : public Job {
   void pass_back(const Tile& tile, const SumScratch<T>& scratch, int64_t group) const {
     if (!s.channel_wise) source_.compute(tile, scratch.guide, scratch.adapting);
     if (full_) {
-      for (int64_t m = 0; m < tile.height; ++m) filter_row_back(tile, m, scratch, sums(group));
+      const int64_t together = tile.rows_together();
+      for (int64_t m = 0; m < tile.height; m += together) {
+        filter_rows_back(tile, m, std::min(m + together, tile.height), scratch, sums(group));
+      }
     } else {
-      pool_back(tile, scratch, sums(group));
+      for (int64_t m = 0; m < tile.height; ++m) pool_back(tile, m, scratch, sums(group));
     }
     if (wants_guide_) {
       if (!source_.guide.gaussian) {
@@ -87,34 +90,51 @@ class WindowedSumGradient : public Job {
     }
   }
 
-  // Row m of a tile with a full filter.
-  void filter_row_back(const Tile& tile, int64_t m, const SumScratch<T>& scratch, A* sums) const {
+  // The upstream gradient of row m, from `to` on; adds it to the gradient of the bias.
+  void load_upstream(const Tile& tile, int64_t m, A* bias_gradient, RowOf<A> to) const {
+    const RowOf<const T> upstream =
+        row_of(s, tile, m, s.output_channels, static_cast<const T*>(in.upstream));
     for (int64_t p = 0; p < tile.width; ++p) {
-      const int64_t output = output_index(s, tile, m, p);
-      const T* u = static_cast<const T*>(in.upstream) + output * filter_.filters;
-      A* to = scratch.outputs + p * scratch.outputs_stride;
-      for (int64_t o = 0; o < filter_.filters; ++o) {
-        to[o] = widen(u[o]);
-        sums[bias_at_ + o] += to[o];
+      const T* u = upstream.first + p * upstream.step;
+      A* copy = to.first + p * to.step;
+      for (int64_t o = 0; o < s.output_channels; ++o) {
+        copy[o] = widen(u[o]);
+        bias_gradient[o] += copy[o];
       }
+    }
+  }
+
+  // Rows first ... last - 1 of a tile with a full filter.
+  void filter_rows_back(const Tile& tile, int64_t first, int64_t last, const SumScratch<T>& scratch,
+                        A* sums) const {
+    const int64_t outputs = (last - first) * tile.width;
+    for (int64_t m = first; m < last; ++m) {
+      load_upstream(tile, m, sums + bias_at_,
+                    {scratch.outputs + (m - first) * tile.width * scratch.outputs_stride,
+                     scratch.outputs_stride});
     }
     for (const TapBlock& block : filter_.blocks[tile.phase]) {
       if (passes_filter_) {
-        multiply<Order::kByRow>(tile.width, block.depth, filter_.filters, scratch.outputs,
+        multiply<Order::kByRow>(outputs, block.depth, filter_.filters, scratch.outputs,
                                 scratch.outputs_stride, filter_.back + block.back_offset, kPanel<A>,
                                 filter_.filters * kPanel<A>, scratch.patches,
                                 scratch.patches_stride, false);
-        pass_row_back(x_, tile, block, m, scratch.adapting, x_gradient_.sums,
-                      scratch.adapting_gradient, scratch.patches, scratch.patches_stride,
-                      scratch.row, scratch.dropped);
-      } else if (wants_filter_) {
-        const auto adapting = [&](int64_t, int64_t at) {
-          return RowOf<const A>{scratch.adapting + at, 1};
-        };
-        modulated_patches(x_, tile, block, m, adapting, scratch.patches, scratch.patches_stride);
+      }
+      for (int64_t m = first; m < last; ++m) {
+        A* const patches = scratch.patches + (m - first) * tile.width * scratch.patches_stride;
+        if (passes_filter_) {
+          pass_row_back(x_, tile, block, m, scratch.adapting, x_gradient_.sums,
+                        scratch.adapting_gradient, patches, scratch.patches_stride, scratch.row,
+                        scratch.dropped);
+        } else if (wants_filter_) {
+          const auto adapting = [&](const TapRun& run) {
+            return RowOf<const A>{scratch.adapting + run.at, 1};
+          };
+          modulated_patches(x_, tile, block, m, adapting, patches, scratch.patches_stride);
+        }
       }
       if (wants_filter_) {
-        multiply<Order::kByColumn>(block.depth, filter_.filters, tile.width, scratch.patches,
+        multiply<Order::kByColumn>(block.depth, filter_.filters, outputs, scratch.patches,
                                    scratch.patches_stride, scratch.outputs, scratch.outputs_stride,
                                    kPanel<A>, sums + block.gradient_offset, filter_.gradient_stride,
                                    true);
@@ -122,13 +142,18 @@ class WindowedSumGradient : public Job {
     }
   }
 
-  void pool_back(const Tile& tile, const SumScratch<T>& scratch, A* sums) const {
-    const auto pool_back = s.channel_wise ? pool_tile_back<true, T> : pool_tile_back<false, T>;
+  // Row m of a tile with a shared filter or none.
+  void pool_back(const Tile& tile, int64_t m, const SumScratch<T>& scratch, A* sums) const {
+    const RowOf<A> u = {scratch.outputs, scratch.outputs_stride};
+    load_upstream(tile, m, sums + bias_at_, u);
     const PoolGradients<T> to = {x_gradient_.sums, static_cast<T*>(out.adapting_kernel),
-                                 scratch.adapting_gradient, wants_filter_ ? sums : nullptr,
-                                 sums + bias_at_};
-    pool_back(s, x_, tile, source_.given, scratch.adapting, static_cast<const T*>(in.filter),
-              static_cast<const T*>(in.upstream), to, scratch.row);
+                                 scratch.adapting_gradient, wants_filter_ ? sums : nullptr};
+    const T* const filter = static_cast<const T*>(in.filter);
+    if (s.channel_wise) {
+      pool_channel_wise_row_back<T>(s, x_, tile, m, source_.given, filter, {u.first, u.step}, to);
+    } else {
+      pool_row_back<T>(s, x_, tile, m, scratch.adapting, filter, {u.first, u.step}, to);
+    }
   }
 
   // Adds up `count` sums of all groups.

@@ -1,4 +1,6 @@
-"""Speed and memory of the layers, next to Keras's own: `python -m benchmarks.run`.
+"""Speed and memory, next to Keras's own layers; `make bench` runs all of it.
 
-Speed of the CRFs, next to a Full-CRF: `python -m benchmarks.crf`.
+- `run`: the suite, and cases beside it with lower bounds
+- `threads`, `small_calls`: several threads and models; the time around the kernels
+- `crf`, `refinement`: next to a Full-CRF, and to PAMR as it is usually written
 """

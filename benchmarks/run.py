@@ -1,9 +1,10 @@
-"""Time the suite and print, write and draw the ratios to Keras's own layers.
+"""Time the suite and cases beside it; print, write and draw the ratios to Keras's own layers.
 
 Per case, Keras's layer and every implementation of the PAC layer run in turn in this process,
 after warm-up, as `benchmarks/backends.py` says; the medians count. The adapting kernel is computed
-from the guide inside the measured call. On TensorFlow peak memory is measured too, in separate
-processes, see `benchmarks/memory.py`.
+from the guide inside the measured call. On TensorFlow peak memory is measured for the suite, too,
+in separate processes, see `benchmarks/memory.py`. `benchmarks/bounds.py` says what the lower bounds
+are.
 """
 
 import argparse
@@ -19,8 +20,8 @@ import matplotlib.figure
 import numpy as np
 
 import keras_pac
-from benchmarks import backends, timing
-from benchmarks.suite import SUITE
+from benchmarks import backends, bounds, timing
+from benchmarks.suite import BESIDE, SUITE
 from keras_pac.ops._implementations import library
 
 QUANTITIES = {
@@ -30,28 +31,33 @@ QUANTITIES = {
 }
 
 
-def main(argv=None, suite=SUITE):
-    options = parse_arguments(argv, suite)
-    cases = [case for case in suite if case.name in options.cases]
-    report = {"machine": machine(), "repeats": options.repeats, "cases": {}}
+def main(argv=None, suite=SUITE, beside=BESIDE):
+    options = parse_arguments(argv, [*suite, *beside])
+    cases = [case for case in [*suite, *beside] if case.name in options.cases]
+    rates = bounds.rates()
+    print(*(f"{1e-9 * rate:.1f} billion {what} a second" for what, rate in rates.items()), sep=", ")
+    report = {"machine": machine(), "repeats": options.repeats, "rates": rates, "cases": {}}
     if "compiled" in options.implementations:
         report["compiled_op"] = built = compiled_op()
         print("The compiled op:", *(f"{key}: {value}" for key, value in built.items()), sep="\n  ")
     for case in cases:
-        measured = measure(case, options.implementations, options.repeats)
+        measured = measure(case, options.implementations, options.repeats, case in suite)
+        for quantity, bound in bounds.lower_bound_ms(case, rates).items():
+            measured[quantity]["bound"] = bound
         report["cases"][case.name] = measured
         print_case(case.name, measured)
-    quantities = list(report["cases"][cases[0].name])
-    report["geometric_mean_of_ratios"] = {
-        quantity: {
-            name: statistics.geometric_mean(ratios(report, quantity, name).values())
-            for name in options.implementations
+    in_suite = [case.name for case in cases if case in suite]
+    if in_suite:
+        print("\nGeometric mean of the suite's ratios to Keras's layers")
+        report["geometric_mean_of_ratios"] = means = {
+            quantity: {
+                name: statistics.geometric_mean(ratios(report, in_suite, quantity, name))
+                for name in options.implementations
+            }
+            for quantity in report["cases"][in_suite[0]]
         }
-        for quantity in quantities
-    }
-    print("\nGeometric mean of the ratios to Keras's layers")
-    for quantity, means in report["geometric_mean_of_ratios"].items():
-        print_row(QUANTITIES[quantity], {name: f"{mean:.2f}x" for name, mean in means.items()})
+        for quantity, numbers in means.items():
+            print_row(QUANTITIES[quantity], {name: f"{x:.2f}x" for name, x in numbers.items()})
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "benchmarks.json").write_text(json.dumps(report, indent=2) + "\n")
     draw(report, options.implementations, options.output / "benchmarks.png")
@@ -68,12 +74,13 @@ def parse_arguments(argv, suite):
     return parser.parse_args(argv)
 
 
-def measure(case, implementations, repeats):
+def measure(case, implementations, repeats, with_memory):
     """Return {quantity: {"keras" or implementation: number}}."""
     random, backend = np.random.default_rng(0), backends.current()
 
     def normal(shape, scale=1.0):
-        return keras.ops.convert_to_tensor(scale * random.standard_normal(shape), "float32")
+        values = scale * random.standard_normal(shape)
+        return keras.ops.convert_to_tensor(values, keras.DTypePolicy(case.dtype).compute_dtype)
 
     x, upstream_gradient = normal(case.input_shape), normal(case.output_shape)
     # The squared distance of two pixels is 1 on average: K is neither 0 nor 1 throughout.
@@ -94,7 +101,8 @@ def measure(case, implementations, repeats):
         "forward_ms": timing.median_ms(forwards, repeats),
         "training_step_ms": timing.median_ms(steps, repeats),
     }
-    if keras.backend.backend() == "tensorflow":  # the others have no record of allocations
+    # The other backends have no record of allocations.
+    if with_memory and keras.backend.backend() == "tensorflow":
         from benchmarks.memory import peak_in_own_process
 
         memory = {name: peak_in_own_process(case, name) for name in forwards}
@@ -102,12 +110,10 @@ def measure(case, implementations, repeats):
     return measured
 
 
-def ratios(report, quantity, implementation):
-    """Return {case: how many times what Keras's layer takes}."""
-    return {
-        name: measured[quantity][implementation] / measured[quantity]["keras"]
-        for name, measured in report["cases"].items()
-    }
+def ratios(report, cases, quantity, implementation):
+    """How many times what Keras's layer takes, for each case."""
+    measured = [report["cases"][case][quantity] for case in cases]
+    return [numbers[implementation] / numbers["keras"] for numbers in measured]
 
 
 def print_case(name, measured):
@@ -126,25 +132,23 @@ def print_row(label, cells):
 
 
 def draw(report, implementations, path):
-    """Draw a panel for each quantity: a group of bars for each case."""
-    figure = matplotlib.figure.Figure(figsize=(9, 9), layout="constrained")
-    cases = list(report["cases"])
+    """Draw a panel for each time: a group of bars for each case."""
+    cases, quantities = list(report["cases"]), ("forward_ms", "training_step_ms")
+    figure = matplotlib.figure.Figure(figsize=(4 + 0.7 * len(cases), 8), layout="constrained")
     width = 0.8 / len(implementations)
-    all_means = report["geometric_mean_of_ratios"]
-    for axes, (quantity, means) in zip(figure.subplots(len(all_means)), all_means.items()):
-        label = QUANTITIES[quantity]
+    for axes, quantity in zip(figure.subplots(len(quantities)), quantities):
         for i, name in enumerate(implementations):
             bars = axes.bar(
                 np.arange(len(cases)) + (i + 0.5) * width - 0.4,
-                list(ratios(report, quantity, name).values()),
+                ratios(report, cases, quantity, name),
                 width,
-                label=f"{name} (geometric mean {means[name]:.1f})",
+                label=name,
             )
             axes.bar_label(bars, fmt="%.1f", fontsize=8)
         axes.axhline(1, color="black", linewidth=1)
         axes.set_xticks(range(len(cases)), cases)
         axes.set_ylabel("times Keras's layer")
-        axes.set_title(label)
+        axes.set_title(QUANTITIES[quantity])
         axes.margins(y=0.4)  # room for the legend
         axes.legend()
     figure.savefig(path, dpi=150)

@@ -15,27 +15,33 @@ from keras_pac.ops._implementations import NAMES
 
 def keras_layer(case):
     """Return Keras's own layer of a case, built; it is called with x."""
-    cls = keras.layers.Conv2DTranspose if case.transposed else keras.layers.Conv2D
-    return _built(cls, case, case.input_shape)
+    layers = keras.layers
+    if case.layer == "PacPool2D":
+        layer = layers.AveragePooling2D(
+            case.kernel_size, 1, "same", "channels_last", dtype=case.dtype
+        )
+    elif case.options.get("shared_filters"):
+        layer = layers.DepthwiseConv2D(case.kernel_size, **_geometry(case), dtype=case.dtype)
+    else:
+        cls = layers.Conv2DTranspose if case.transposed else layers.Conv2D
+        layer = cls(case.filters, case.kernel_size, **_geometry(case), dtype=case.dtype)
+    layer.build(case.input_shape)
+    return layer
 
 
 def pac_layer(case):
     """Return the PAC layer of a case, built; it is called with [x, guide]."""
-    cls = keras_pac.PacConv2DTranspose if case.transposed else keras_pac.PacConv2D
-    return _built(cls, case, [case.input_shape, case.guide_shape])
-
-
-def _built(cls, case, input_shape):
-    layer = cls(
-        case.filters,
-        case.kernel_size,
-        strides=case.strides,
-        padding="same",
-        dilation_rate=case.dilation_rate,
-        data_format="channels_last",
-    )
-    layer.build(input_shape)
+    cls = getattr(keras_pac, case.layer)
+    filters = [] if case.layer == "PacPool2D" else [case.filters]
+    layer = cls(*filters, case.kernel_size, **_geometry(case), **case.options, dtype=case.dtype)
+    layer.build([case.input_shape, case.guide_shape])
     return layer
+
+
+def _geometry(case):
+    names = ("strides", "dilation_rate")
+    options = {name: getattr(case, name) for name in names}
+    return {**options, "padding": "same", "data_format": "channels_last"}
 
 
 def traced(implementation, function, *arguments):

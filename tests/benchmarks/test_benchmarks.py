@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 import keras_pac
-from benchmarks import timing
-from benchmarks.suite import SUITE, Case
+from benchmarks import bounds, timing
+from benchmarks.suite import BESIDE, SUITE, Case
 from keras_pac.layers import PixelAdaptiveRefinement
 from tests.support.processes import run_python
 from tests.support.tolerances import assert_close
 
 # Large enough to be seen in the memory of a process.
-SMALL = Case("small", 1, 128, 128, 16, 8, 2, kernel_size=3, strides=2, transposed=True)
+SMALL = Case("small", 1, 128, 128, 16, 8, 2, 3, strides=2, layer="PacConv2DTranspose")
+POOLING = Case("pooling", 1, 16, 16, 4, 4, 2, 3, layer="PacPool2D", dtype="mixed_bfloat16")
 
 
 def test_report(tmp_path, capsys):
@@ -25,13 +26,15 @@ def test_report(tmp_path, capsys):
     # "taps", and the compiled op where it is built.
     names = [name for name in run.parse_arguments([], [SMALL]).implementations if name != "patches"]
     arguments = ["--quick", "--implementations", *names, "--output", str(tmp_path)]
-    run.main(arguments, suite=[SMALL])
+    run.main(arguments, suite=[SMALL], beside=[POOLING])
     report = json.loads((tmp_path / "benchmarks.json").read_text())
-    quantities = {"forward_ms", "training_step_ms", "peak_memory_mib"}
-    assert set(report["cases"]["small"]) == quantities
-    assert set(report["geometric_mean_of_ratios"]) == quantities
+    times, memory = {"forward_ms", "training_step_ms"}, {"peak_memory_mib"}
+    assert set(report["cases"]["pooling"]) == times
+    assert set(report["cases"]["small"]) == times | memory
+    assert set(report["geometric_mean_of_ratios"]) == times | memory
     for quantity, measured in report["cases"]["small"].items():
-        assert set(measured) == {"keras", *names} and min(measured.values()) > 0
+        bound = {"bound"} if quantity in times else set()
+        assert set(measured) == {"keras", *names} | bound and min(measured.values()) > 0
         for name in names:
             mean = report["geometric_mean_of_ratios"][quantity][name]
             assert mean == pytest.approx(measured[name] / measured["keras"])
@@ -39,6 +42,45 @@ def test_report(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Geometric mean" in printed
     assert ("compiled" in names) == ("compiled_op" in report) == ("runs with: " in printed)
+
+
+def test_bounds_by_hand():
+    # 6 outputs, 9 taps each; half the pairs of pixels need a K of their own.
+    case = Case("case", 1, 2, 3, channels=4, filters=5, guide_channels=6, kernel_size=3)
+    rates = {"bytes": 1e3, "products": 1e6, "exponentials": 1e6}
+    numbers = 6 * 4 + 6 * 6 + 6 * 5 + 9 * 4 * 5
+    assert bounds.lower_bound_ms(case, rates) == {
+        "forward_ms": pytest.approx(4 * numbers),
+        "training_step_ms": pytest.approx(2 * 4 * numbers),
+    }
+    rates["bytes"] = 1e9
+    times = bounds.lower_bound_ms(case, rates)
+    assert times["forward_ms"] == pytest.approx(1e-3 * (54 * 20 + 54 * 4 + 27 * 6 + 27))
+    backward = 3 * (54 * 20 + 54 * 4) + 2 * 27 * 6 + 27
+    assert times["training_step_ms"] == pytest.approx(1e-3 * backward)
+
+
+def test_rates_are_positive():
+    assert min(bounds.rates().values()) > 0
+
+
+def test_small_calls_table(capsys):
+    from benchmarks import small_calls
+
+    small_calls.main(["--quick"])
+    printed = capsys.readouterr().out
+    for label in ("eagerly", "in a function"):
+        assert re.search(rf"^{label} +keras +\d+ ", printed, re.MULTILINE)
+
+
+def test_threads_table(capsys):
+    from benchmarks import threads
+
+    # By default the compiled op, where it is built.
+    threads.main(["--quick", "--implementations", "taps"], suite=SUITE[:1])
+    printed = capsys.readouterr().out
+    assert re.search(r"^upsample-128 +keras \S+ +taps \S+$", printed, re.MULTILINE)
+    assert re.search(r"^upsample-128 +taps \S+$", printed, re.MULTILINE)
 
 
 def test_what_can_run_is_measured():
@@ -100,10 +142,11 @@ def test_the_plain_refinement_is_that_of_the_layer(rng):
     assert_close(refinement.plain(mask, image), layer([mask, image]), "float32")
 
 
-@pytest.mark.parametrize("case", [SMALL, *SUITE], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [SMALL, *SUITE, *BESIDE], ids=lambda case: case.name)
 def test_both_layers_of_a_case_have_the_same_weights_and_output(case):
     keras_layer, pac_layer = timing.keras_layer(case), timing.pac_layer(case)
-    assert [w.shape for w in pac_layer.weights] == [w.shape for w in keras_layer.weights]
+    if not case.options:  # a shared filter has fewer weights, the inverse kernel two more
+        assert [w.shape for w in pac_layer.weights] == [w.shape for w in keras_layer.weights]
     pac_output = pac_layer.compute_output_shape([case.input_shape, case.guide_shape])
     assert tuple(pac_output) == case.output_shape
     assert tuple(keras_layer.compute_output_shape(case.input_shape)) == case.output_shape

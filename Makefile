@@ -32,7 +32,7 @@ test-oldest:
 test-slow: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 ziglang
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(BIN)/python -m pytest -m "slow and not gpu" -n 2
 
 bench: $(INSTALLED)
 	$(BUILD_OP) --optional
@@ -41,6 +41,8 @@ bench: $(INSTALLED)
 			KERAS_BACKEND=$$backend $(BIN)/python -m benchmarks.run || exit 1; \
 		fi; \
 	done
+	$(BIN)/python -m benchmarks.threads
+	$(BIN)/python -m benchmarks.small_calls
 	$(BIN)/python -m benchmarks.crf
 	$(BIN)/python -m benchmarks.refinement
 

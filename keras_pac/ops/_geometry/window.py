@@ -130,6 +130,15 @@ class Taps:
     def count(self):
         return len(self.row_offsets) * len(self.column_offsets)
 
+    def only(self, tap):
+        """One tap alone."""
+        row, column = divmod(tap, len(self.column_offsets))
+        return dataclasses.replace(
+            self,
+            row_offsets=(self.row_offsets[row],),
+            column_offsets=(self.column_offsets[column],),
+        )
+
     @property
     def middle(self):
         """The middle tap alone."""

@@ -34,14 +34,14 @@ import os
 
 import keras
 
-from keras_pac.ops._implementations import library, taps
+from keras_pac.ops._implementations import library
 from keras_pac.ops._implementations.compiled import Compiled
-from keras_pac.ops._implementations.portable import Portable
+from keras_pac.ops._implementations.portable import TAPS, Portable
 
 
 def _compiled():
     operations = _compiled_operations()()
-    return Compiled(operations) if operations else Portable(taps)
+    return Compiled(operations) if operations else TAPS
 
 
 def _compiled_operations():
@@ -65,7 +65,7 @@ def _patches():
 # What keeps the contract for each name, in the order in which "auto" prefers them. On every case
 # of the benchmark suite "compiled" was faster than "taps", and "taps" faster than "patches", with
 # and without gradients; so it was with memory (the table in README.md).
-_LOADERS = {"compiled": _compiled, "taps": lambda: Portable(taps), "patches": _patches}
+_LOADERS = {"compiled": _compiled, "taps": lambda: TAPS, "patches": _patches}
 NAMES = tuple(_LOADERS)
 
 

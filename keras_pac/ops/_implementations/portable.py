@@ -3,16 +3,19 @@
 Phases whose taps lie at the same offsets are computed together, as one batch: of the 256 phases
 of a stride of 16 and a window of 65 there are four kinds.
 
-Two modules compute one phase, with the same functions `phase_sum` and `squared_differences`:
-`taps`, which bounds the memory, and `patches`, the readable definition.
+Three modules compute one phase, with the same functions `phase_sum` and `squared_differences`:
+`taps`, which bounds the memory, `slices`, which does that on JAX and PyTorch, and `patches`, the
+readable definition.
 """
 
 import math
 
+import keras
 from keras import ops
 
 from keras_pac.ops._geometry.blocks import gather_windows
 from keras_pac.ops._geometry.images import interleave, slice_tap, split
+from keras_pac.ops._implementations import slices, taps
 from keras_pac.ops._implementations.kernel_form import in_float32
 
 
@@ -119,6 +122,9 @@ class Portable:
                 sums[number] = part
         y = interleave(_fill_gaps(sums), window.phase_counts, window.output_size)
         return y if bias is None else y + ops.cast(bias, x.dtype)
+
+
+TAPS = Portable(taps if keras.backend.backend() == "tensorflow" else slices)
 
 
 def _one_batch(images):

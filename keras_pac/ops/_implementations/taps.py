@@ -1,4 +1,4 @@
-"""One phase in `keras.ops`, a block of rows at a time, with hand-written gradients.
+"""One phase in `keras.ops`, a block of rows at a time, with hand-written gradients: TensorFlow's.
 
 The windows of a few rows are gathered, used and dropped before the next block starts, so the
 memory above inputs and outputs is bounded, whatever the size of the window.
@@ -13,7 +13,6 @@ y[i] = sum_t K_t[i] W_t x[s i + q_t]:
 Nothing is scattered: every element has one writer, and two runs agree to the last bit.
 """
 
-import keras
 from keras import ops
 
 from keras_pac.ops._geometry.adjoint import adjoints
@@ -94,7 +93,7 @@ def _adjoint_sums(dy, adjoint, x, adapting, filter):
             dk = windows * block.of(x)[:, :, None]
         else:
             x = ops.reshape(block.of(x), (-1, c_in))
-            seen = ops.reshape(_matmul(x, to_output), (block.batch, block.pixels, t, c_out))
+            seen = ops.reshape(ops.matmul(x, to_output), (block.batch, block.pixels, t, c_out))
             dk = seen * windows
         dk = dk if channel_wise else ops.sum(dk, axis=-1, keepdims=True)
         # When dK is computed, nothing else needs the windows: TensorFlow multiplies in place.
@@ -103,7 +102,7 @@ def _adjoint_sums(dy, adjoint, x, adapting, filter):
         if filter is None:
             return _contract(weighted, None, block), dk
         dx = _contract(weighted, to_input, block)
-        dfilter = _matmul(ops.transpose(x), ops.reshape(weighted, (-1, t * c_out)))
+        dfilter = ops.matmul(ops.transpose(x), ops.reshape(weighted, (-1, t * c_out)))
         return dx, dk, ops.transpose(ops.reshape(dfilter, (c_in, t, c_out)), (1, 0, 2))
 
     return by_rows(sums, adjoint.taps, dy.shape[-1], x, dy, adapting)
@@ -281,7 +280,7 @@ def _contract(windows, matrix, block):
     """(B, pixels, T, Cin) and (T * Cin, Cout) or None: (B, pixels, Cout)."""
     if matrix is None:
         return ops.sum(windows, axis=2)
-    y = _matmul(ops.reshape(windows, (-1, matrix.shape[0])), matrix)
+    y = ops.matmul(ops.reshape(windows, (-1, matrix.shape[0])), matrix)
     return ops.reshape(y, (block.batch, block.pixels, matrix.shape[-1]))
 
 
@@ -292,10 +291,3 @@ def _in_tap_order(parts, axis):
     ids = [tap for tap_ids, _ in parts for tap in tap_ids]
     values = ops.concatenate([values for _, values in parts], axis=axis)
     return ops.take(values, sorted(range(len(ids)), key=ids.__getitem__), axis=axis)
-
-
-def _matmul(a, b):
-    if keras.backend.backend() == "torch":
-        # With PyTorch, `ops.matmul` computes float64 in float32 (Keras 3.15).
-        return ops.einsum("ij,jk->ik", a, b)
-    return ops.matmul(a, b)

@@ -2,11 +2,8 @@
 
 import dataclasses
 
-from keras_pac.ops._implementations import taps
 from keras_pac.ops._implementations.kernel_form import KernelForm
-from keras_pac.ops._implementations.portable import Portable
-
-_PORTABLE = Portable(taps)
+from keras_pac.ops._implementations.portable import TAPS
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,11 +35,11 @@ def outputs(problem, tensors):
     )
     if not problem.is_sum:
         mask = get("valid_mask")
-        adapting, output_mask = _PORTABLE.adapting_kernel(get("guide"), window, form, mask)
+        adapting, output_mask = TAPS.adapting_kernel(get("guide"), window, form, mask)
         results = {"adapting_kernel": adapting}
         return results if mask is None else {**results, "output_mask": output_mask}
     x, filter, bias = get("x"), get("filter"), get("bias")
     if "adapting_kernel" in tensors:
         given = x, get("adapting_kernel"), filter, window, bias
-        return {"y": _PORTABLE.windowed_sum(*given, softmax=options.softmax)}
-    return {"y": _PORTABLE.guided_windowed_sum(x, get("guide"), filter, window, form, bias)[0]}
+        return {"y": TAPS.windowed_sum(*given, softmax=options.softmax)}
+    return {"y": TAPS.guided_windowed_sum(x, get("guide"), filter, window, form, bias)[0]}

@@ -209,6 +209,10 @@ void squared_distances(const Guide<T>& guide, const Tile& tile,
   }
 }
 
+// As many as a vector of A has lanes.
+template <typename A>
+using Doubles = Vector<double, kLanes<A>>;
+
 // The inverse kernel, of a squared distance s.
 template <typename A>
 struct InverseKernel {
@@ -227,13 +231,13 @@ struct InverseKernel {
     *exponent_sum += gradient * std::log(base) / 2 * power;
     return exponent * std::pow(base, exponent / 2 - 1) * gradient;
   }
-  Vector<A> distance_gradient(Vector<A> s, Vector<A> gradient, double* alpha_sum,
-                              double* exponent_sum) const {
+  Vector<A> distance_gradient(Vector<A> s, Vector<A> gradient, Doubles<A>* alpha_sums,
+                              Doubles<A>* exponent_sums) const {
     Vector<A> log;
     const Vector<A> base = s + kInverseEpsilon<A>;
     const Vector<A> k_gradient = gradient * power(base, exponent / 2, &log);
-    *alpha_sum += sum<A>(gradient);
-    *exponent_sum += sum<A>(k_gradient * log) / 2;
+    *alpha_sums += __builtin_convertvector(gradient, Doubles<A>);
+    *exponent_sums += __builtin_convertvector(k_gradient * log / 2, Doubles<A>);
     return exponent * k_gradient / base;
   }
 };
@@ -274,9 +278,14 @@ void to_distance_gradient(const Guide<T>& guide, int64_t count, const Wide<T>* v
     return;
   }
   const InverseKernel<A> inverse = {*guide.alpha, *guide.exponent};
+  Doubles<A> alpha_sums{}, sums{};
   for (int64_t i = 0; i < count; i += kLanes<A>) {
-    store(gradient + i, inverse.distance_gradient(load(values + i), load<A>(gradient + i),
-                                                  &exponent_sums[0], &exponent_sums[1]));
+    store(gradient + i,
+          inverse.distance_gradient(load(values + i), load<A>(gradient + i), &alpha_sums, &sums));
+  }
+  for (int i = 0; i < kLanes<A>; ++i) {
+    exponent_sums[0] += alpha_sums[i];
+    exponent_sums[1] += sums[i];
   }
 }
 

@@ -16,6 +16,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import backends
 from benchmarks.suite import SUITE
 from benchmarks.timing import add_timing_options, keras_layer, median_ms, pac_layer, traced
 
@@ -58,16 +59,18 @@ def in_own_process(case, options, threads):
 def measure(case, options):
     """{"keras" or implementation: milliseconds of a forward pass}."""
     x, guide = tensors(case)
-    calls = {"keras": traced("auto", graph(keras_layer(case)), x)}
+    forward = backends.current().forward
+    calls = {"keras": traced("auto", forward(keras_layer(case)), x)}
     for name in options.implementations:
-        calls[name] = traced(name, graph(pac_layer(case)), [x, guide])
+        calls[name] = traced(name, forward(pac_layer(case)), [x, guide])
     return median_ms(calls, options.repeats)
 
 
 def two_at_once(case, options):
     inputs = tensors(case)
+    forward = backends.current().forward
     calls = [
-        traced(options.implementations[0], graph(pac_layer(case)), list(inputs)) for _ in range(2)
+        traced(options.implementations[0], forward(pac_layer(case)), list(inputs)) for _ in range(2)
     ]
 
     def together():
@@ -90,10 +93,6 @@ def tensors(case):
         tf.constant(random.standard_normal(shape), "float32")
         for shape in (case.input_shape, case.guide_shape)
     ]
-
-
-def graph(layer):
-    return tf.function(layer, jit_compile=False)
 
 
 def print_row(label, cells):

@@ -20,9 +20,8 @@ def info():
         list of str.
 
     Example:
-
-    >>> keras_pac.info.info()[0].startswith("keras_pac")
-    True
+        >>> keras_pac.info.info()[0].startswith("keras_pac")
+        True
     """
     lines = [f"keras_pac     {keras_pac.__version__}"]
     for package in ("keras", "numpy", *BACKENDS):

@@ -27,10 +27,9 @@ class BilinearUpsampling(keras.initializers.Initializer):
         ValueError: for strides that are not positive integers, or a shape without 4 dimensions.
 
     Example:
-
-    >>> initializer = keras_pac.initializers.BilinearUpsampling(strides=2)
-    >>> [float(weight) for weight in initializer((5, 5, 1, 1))[2, :, 0, 0]]
-    [0.0, 0.5, 1.0, 0.5, 0.0]
+        >>> initializer = keras_pac.initializers.BilinearUpsampling(strides=2)
+        >>> [float(weight) for weight in initializer((5, 5, 1, 1))[2, :, 0, 0]]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
 
     Reference:
         Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015,

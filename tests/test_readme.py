@@ -9,7 +9,7 @@ from tests.support.paths import ROOT
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/exports.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/results/exports.md"])
 def test_python_blocks_run(name, tmp_path, monkeypatch):
     text = (ROOT / name).read_text()
     monkeypatch.chdir(tmp_path)

@@ -67,13 +67,12 @@ class PacConv2D(BasePacConv2D):
         ValueError: for arguments or shapes that break a rule above, before any computation.
 
     Example:
-
-    >>> x, guide = keras.random.normal((1, 8, 8, 3)), keras.random.normal((1, 8, 8, 16))
-    >>> layer = keras_pac.PacConv2D(4, 3, padding="same", activation="relu")
-    >>> layer([x, guide]).shape
-    TensorShape([1, 8, 8, 4])
-    >>> keras.Sequential([keras_pac.PacConv2D(4, 3, guide_filters=8)])(x).shape
-    TensorShape([1, 6, 6, 4])
+        >>> x, guide = keras.random.normal((1, 8, 8, 3)), keras.random.normal((1, 8, 8, 16))
+        >>> layer = keras_pac.PacConv2D(4, 3, padding="same", activation="relu")
+        >>> layer([x, guide]).shape
+        TensorShape([1, 8, 8, 4])
+        >>> keras.Sequential([keras_pac.PacConv2D(4, 3, guide_filters=8)])(x).shape
+        TensorShape([1, 6, 6, 4])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3,

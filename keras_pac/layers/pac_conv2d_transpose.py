@@ -76,11 +76,10 @@ class PacConv2DTranspose(BasePacConv2D):
         ValueError: for arguments or shapes that break a rule above, before any computation.
 
     Example:
-
-    >>> x, guide = keras.random.normal((1, 8, 8, 3)), keras.random.normal((1, 16, 16, 16))
-    >>> layer = keras_pac.PacConv2DTranspose(4, 5, strides=2, padding="same")
-    >>> layer([x, guide]).shape
-    TensorShape([1, 16, 16, 4])
+        >>> x, guide = keras.random.normal((1, 8, 8, 3)), keras.random.normal((1, 16, 16, 16))
+        >>> layer = keras_pac.PacConv2DTranspose(4, 5, strides=2, padding="same")
+        >>> layer([x, guide]).shape
+        TensorShape([1, 16, 16, 4])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.1

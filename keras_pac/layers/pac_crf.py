@@ -59,12 +59,11 @@ class PacCRF(keras.layers.Layer):
         ValueError: for arguments or shapes that break a rule above, before any computation.
 
     Example:
-
-    >>> from keras_pac import PacCRF
-    >>> unary, features = keras.random.normal((1, 8, 9, 4)), keras.random.normal((1, 8, 9, 5))
-    >>> crf = PacCRF({"kernel_size": 3, "compatibility": "potts"}, steps=3)
-    >>> crf([unary, features]).shape
-    TensorShape([1, 8, 9, 4])
+        >>> from keras_pac import PacCRF
+        >>> unary, features = keras.random.normal((1, 8, 9, 4)), keras.random.normal((1, 8, 9, 5))
+        >>> crf = PacCRF({"kernel_size": 3, "compatibility": "potts"}, steps=3)
+        >>> crf([unary, features]).shape
+        TensorShape([1, 8, 9, 4])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2,
@@ -236,11 +235,19 @@ class PacCRFLoose(PacCRF):
         logQ = w_u[s] * u - sum_k w_k[s] * message_k[s](Q)      in step s
 
     Args:
-        kernels, steps, output, unary_weight, fixed_weighting, perturbed_init, data_format,
-            **kwargs: as for `PacCRF`.
+        kernels: as for `PacCRF`, like all that follow.
+        steps: int, number of steps. Defaults to 5.
+        output: "logits" (default), "softmax" or "log_softmax".
+        unary_weight: number, the initial value of every w_u. Defaults to 1.
+        fixed_weighting: bool, whether w_u and the weights of "potts" kernels are constants.
+            Defaults to False.
+        perturbed_init: bool, start trainable filters with uniform noise. Defaults to True.
+        data_format: "channels_last" or "channels_first"; None (default) means Keras's default.
+        **kwargs: arguments of `keras.layers.Layer`, like `name` and `dtype`.
 
     Call arguments:
-        inputs, adapting_kernels: as for `PacCRF`.
+        inputs: as for `PacCRF`.
+        adapting_kernels: as for `PacCRF`.
 
     Input shape:
         As for `PacCRF`.
@@ -255,12 +262,11 @@ class PacCRFLoose(PacCRF):
         ValueError: for arguments or shapes that break a rule of `PacCRF`.
 
     Example:
-
-    >>> from keras_pac import PacCRFLoose, PairwiseKernel
-    >>> crf = PacCRFLoose([PairwiseKernel(3, "4d"), PairwiseKernel(5, "2d", blur=2)], steps=2)
-    >>> unary, features = keras.random.normal((1, 8, 9, 4)), keras.random.normal((1, 8, 9, 5))
-    >>> crf([unary, features]).shape
-    TensorShape([1, 8, 9, 4])
+        >>> from keras_pac import PacCRFLoose, PairwiseKernel
+        >>> crf = PacCRFLoose([PairwiseKernel(3, "4d"), PairwiseKernel(5, "2d", blur=2)], steps=2)
+        >>> unary, features = keras.random.normal((1, 8, 9, 4)), keras.random.normal((1, 8, 9, 5))
+        >>> crf([unary, features]).shape
+        TensorShape([1, 8, 9, 4])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2

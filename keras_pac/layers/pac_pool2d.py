@@ -28,7 +28,7 @@ class PacPool2D(BasePacLayer):
         smoothing: filter of the guide at the centre pixel: None (default), "gaussian" (3x3
             binomial), ("average", n), or ("learned", n), trained from the average on; n odd.
         normalize_kernel: bool, divide K by its sum over the window. Defaults to False.
-        channel_wise: bool, leave out the sum over channels in |f_j - f_i|^2: each channel of the
+        channel_wise: bool, leave out the sum over channels in `|f_j - f_i|^2`: each channel of the
             guide weights the same channel of x, with an alpha and exponent of its own. Needs as
             many guide channels as input channels. Defaults to False.
         guide_filters: None (default), or the number of features of a trainable 1x1 embedding of
@@ -59,10 +59,10 @@ class PacPool2D(BasePacLayer):
         ValueError: for arguments or shapes that break a rule above, before any computation.
 
     Example:
-
-    >>> x, guide = keras.random.normal((1, 8, 8, 3)), keras.random.normal((1, 8, 8, 16))
-    >>> keras_pac.PacPool2D(3, strides=2, padding="same", normalize_kernel=True)([x, guide]).shape
-    TensorShape([1, 4, 4, 3])
+        >>> x, guide = keras.random.normal((1, 8, 8, 3)), keras.random.normal((1, 8, 8, 16))
+        >>> layer = keras_pac.PacPool2D(3, strides=2, padding="same", normalize_kernel=True)
+        >>> layer([x, guide]).shape
+        TensorShape([1, 4, 4, 3])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3

@@ -35,10 +35,9 @@ class PairwiseKernel:
         ValueError: for arguments that break a rule above.
 
     Example:
-
-    >>> from keras_pac import PairwiseKernel
-    >>> PairwiseKernel(5, "potts", blur=4).compatibility
-    'potts'
+        >>> from keras_pac import PairwiseKernel
+        >>> PairwiseKernel(5, "potts", blur=4).compatibility
+        'potts'
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2,

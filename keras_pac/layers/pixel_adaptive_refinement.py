@@ -50,11 +50,10 @@ class PixelAdaptiveRefinement(keras.layers.Layer):
         ValueError: for arguments or shapes that break a rule above, before any computation.
 
     Example:
-
-    >>> from keras_pac.layers import PixelAdaptiveRefinement
-    >>> mask, image = keras.random.uniform((1, 8, 8, 21)), keras.random.uniform((1, 32, 32, 3))
-    >>> PixelAdaptiveRefinement(dilation_rates=(1, 2, 4), iterations=5)([mask, image]).shape
-    TensorShape([1, 32, 32, 21])
+        >>> from keras_pac.layers import PixelAdaptiveRefinement
+        >>> mask, image = keras.random.uniform((1, 8, 8, 21)), keras.random.uniform((1, 32, 32, 3))
+        >>> PixelAdaptiveRefinement(dilation_rates=(1, 2, 4), iterations=5)([mask, image]).shape
+        TensorShape([1, 32, 32, 21])
 
     Reference:
         Araslanov and Roth, Single-Stage Semantic Segmentation from Image Labels, CVPR 2020,

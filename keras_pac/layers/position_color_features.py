@@ -38,13 +38,12 @@ class PositionColorFeatures(keras.layers.Layer):
         ValueError: if a scale is not a positive number, or, when called, if the input is no image.
 
     Example:
-
-    >>> from keras_pac.layers import PositionColorFeatures
-    >>> layer = PositionColorFeatures(color_scale=0.5, position_scale=10.0)
-    >>> layer(keras.ops.ones((1, 4, 6, 3))).shape
-    TensorShape([1, 4, 6, 5])
-    >>> {name: round(scale, 3) for name, scale in layer.scales().items()}
-    {'color_scale': 0.5, 'position_scale': 10.0}
+        >>> from keras_pac.layers import PositionColorFeatures
+        >>> layer = PositionColorFeatures(color_scale=0.5, position_scale=10.0)
+        >>> layer(keras.ops.ones((1, 4, 6, 3))).shape
+        TensorShape([1, 4, 6, 5])
+        >>> {name: round(scale, 3) for name, scale in layer.scales().items()}
+        {'color_scale': 0.5, 'position_scale': 10.0}
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2

@@ -36,12 +36,11 @@ def FCN8s(  # noqa: N802 - named like the networks of keras.applications
 
     Args:
         classes: int, number of classes. Defaults to 21.
-        padding: which zeros there are around the image:
-            - "original" (default): 100 pixels on each side before `conv1_1`, none before `fc6`;
-              the parts of the scores outside the image are cropped, by 5, 9 and 31
-            - "same": as many before every convolution as it needs to keep the size. It takes
-              less time and memory; the scores fade within 16 pixels of the border, where
-              upsampling interpolates with zeros
+        padding: which zeros there are around the image. "original" (default): 100 pixels on each
+            side before `conv1_1`, none before `fc6`; the parts of the scores outside the image are
+            cropped, by 5, 9 and 31. "same": as many before every convolution as it needs to keep
+            the size. It takes less time and memory; the scores fade within 16 pixels of the
+            border, where upsampling interpolates with zeros.
         weights: None (default; random), "imagenet", or the path of a weights file of
             `keras.applications.VGG16` with its top: `fc1` becomes the 7x7 convolution `fc6`, `fc2`
             becomes `fc7`.
@@ -64,12 +63,11 @@ def FCN8s(  # noqa: N802 - named like the networks of keras.applications
         ValueError: for arguments that break a rule above, before anything is built.
 
     Example:
-
-    >>> from keras_pac.models import FCN8s, swap_conv2d
-    >>> model = FCN8s(classes=11)
-    >>> model(keras.ops.zeros((1, 31, 40, 3))).shape
-    TensorShape([1, 31, 40, 11])
-    >>> pac = swap_conv2d(model, ["conv3_3", "conv4_3", "conv5_3"], guide="conv2_2")
+        >>> from keras_pac.models import FCN8s, swap_conv2d
+        >>> model = FCN8s(classes=11)
+        >>> model(keras.ops.zeros((1, 31, 40, 3))).shape
+        TensorShape([1, 31, 40, 11])
+        >>> pac = swap_conv2d(model, ["conv3_3", "conv4_3", "conv5_3"], guide="conv2_2")
 
     Reference:
         Long, Shelhamer, Darrell, Fully Convolutional Networks for Semantic Segmentation, CVPR

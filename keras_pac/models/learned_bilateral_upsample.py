@@ -57,6 +57,7 @@ class LearnedBilateralUpsample(JointUpsampler):
 
     Input shape:
         A list `[target_low, guide]` or `[target_low, guide, kind]` of floating-point tensors:
+
         - target_low: (batch, height, width, channels), best in the range [0, 1]
         - guide: (batch, factor * height, factor * width, 3), in the range [0, 1]
         - kind: (batch, 1), 1 for targets that have one sample of each cell (its centre), -1 for

@@ -60,17 +60,16 @@ def refine(
             `PacCRF`.
 
     Example:
-
-    >>> import numpy as np
-    >>> from keras_pac.models import refine
-    >>> probabilities = np.full((40, 50, 2), 0.5, "float32")
-    >>> probabilities[:, :20] = [0.9, 0.1]
-    >>> probabilities[:, 30:] = [0.1, 0.9]
-    >>> image = np.zeros((40, 50, 3), "uint8")
-    >>> image[:, 25:] = 255
-    >>> labels = refine(probabilities, image).argmax(-1)
-    >>> bool((labels[:, :25] == 0).all() and (labels[:, 25:] == 1).all())
-    True
+        >>> import numpy as np
+        >>> from keras_pac.models import refine
+        >>> probabilities = np.full((40, 50, 2), 0.5, "float32")
+        >>> probabilities[:, :20] = [0.9, 0.1]
+        >>> probabilities[:, 30:] = [0.1, 0.9]
+        >>> image = np.zeros((40, 50, 3), "uint8")
+        >>> image[:, 25:] = 255
+        >>> labels = refine(probabilities, image).argmax(-1)
+        >>> bool((labels[:, :25] == 0).all() and (labels[:, 25:] == 1).all())
+        True
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2

@@ -31,14 +31,13 @@ def swap_conv2d(model, layer_names, guide, *, scale=1e-4, copy=False):
             the reason.
 
     Example:
-
-    >>> from keras_pac.models import swap_conv2d
-    >>> inputs = keras.Input((16, 16, 3))
-    >>> early = keras.layers.Conv2D(8, 3, activation="relu", name="early")(inputs)
-    >>> late = keras.layers.Conv2D(4, 3, strides=2, name="late")(early)
-    >>> model = swap_conv2d(keras.Model(inputs, late), ["late"], guide="early")
-    >>> type(model.get_layer("late")).__name__
-    'PacConv2D'
+        >>> from keras_pac.models import swap_conv2d
+        >>> inputs = keras.Input((16, 16, 3))
+        >>> early = keras.layers.Conv2D(8, 3, activation="relu", name="early")(inputs)
+        >>> late = keras.layers.Conv2D(4, 3, strides=2, name="late")(early)
+        >>> model = swap_conv2d(keras.Model(inputs, late), ["late"], guide="early")
+        >>> type(model.get_layer("late")).__name__
+        'PacConv2D'
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 5

@@ -53,13 +53,12 @@ def with_pac_crf(
             arguments that break a rule of `PacCRF` or `PositionColorFeatures`.
 
     Example:
-
-    >>> from keras_pac.models import with_pac_crf
-    >>> network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(5, 3)])
-    >>> kernel = {"kernel_size": 5, "compatibility": "potts", "dilation_rate": 2}
-    >>> model = with_pac_crf(network, kernel, color_scale=30, position_scale=20, steps=3)
-    >>> model(keras.ops.ones((1, 20, 30, 3))).shape
-    TensorShape([1, 20, 30, 5])
+        >>> from keras_pac.models import with_pac_crf
+        >>> network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(5, 3)])
+        >>> kernel = {"kernel_size": 5, "compatibility": "potts", "dilation_rate": 2}
+        >>> model = with_pac_crf(network, kernel, color_scale=30, position_scale=20, steps=3)
+        >>> model(keras.ops.ones((1, 20, 30, 3))).shape
+        TensorShape([1, 20, 30, 5])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2

@@ -73,10 +73,9 @@ def adapting_kernel(
         ValueError: for arguments or shapes that break a rule above.
 
     Example:
-
-    >>> guide = keras.ops.zeros((1, 4, 4, 3))
-    >>> keras_pac.ops.adapting_kernel(guide, 3, padding="same").shape
-    TensorShape([1, 4, 4, 9])
+        >>> guide = keras.ops.zeros((1, 4, 4, 3))
+        >>> keras_pac.ops.adapting_kernel(guide, 3, padding="same").shape
+        TensorShape([1, 4, 4, 9])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3,

@@ -44,11 +44,10 @@ def pac_conv2d(
         ValueError: for arguments or shapes that break a rule above.
 
     Example:
-
-    >>> x = keras.random.normal((1, 6, 6, 2))
-    >>> K = keras_pac.ops.adapting_kernel(x, 3)
-    >>> keras_pac.ops.pac_conv2d(x, K, keras.ops.ones((3, 3, 2, 5))).shape
-    TensorShape([1, 4, 4, 5])
+        >>> x = keras.random.normal((1, 6, 6, 2))
+        >>> K = keras_pac.ops.adapting_kernel(x, 3)
+        >>> keras_pac.ops.pac_conv2d(x, K, keras.ops.ones((3, 3, 2, 5))).shape
+        TensorShape([1, 4, 4, 5])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3,

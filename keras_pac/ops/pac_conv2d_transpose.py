@@ -50,13 +50,12 @@ def pac_conv2d_transpose(
         ValueError: for arguments or shapes that break a rule above.
 
     Example:
-
-    >>> x, guide = keras.random.normal((1, 4, 4, 2)), keras.random.normal((1, 8, 8, 3))
-    >>> options = dict(strides=2, padding="same")
-    >>> K = keras_pac.ops.adapting_kernel(guide, 3, transposed=True, **options)
-    >>> kernel = keras.ops.ones((3, 3, 5, 2))
-    >>> keras_pac.ops.pac_conv2d_transpose(x, K, kernel, **options).shape
-    TensorShape([1, 8, 8, 5])
+        >>> x, guide = keras.random.normal((1, 4, 4, 2)), keras.random.normal((1, 8, 8, 3))
+        >>> options = dict(strides=2, padding="same")
+        >>> K = keras_pac.ops.adapting_kernel(guide, 3, transposed=True, **options)
+        >>> kernel = keras.ops.ones((3, 3, 5, 2))
+        >>> keras_pac.ops.pac_conv2d_transpose(x, K, kernel, **options).shape
+        TensorShape([1, 8, 8, 5])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.1

@@ -41,11 +41,10 @@ def pac_pool2d(
         ValueError: for arguments or shapes that break a rule above.
 
     Example:
-
-    >>> x = keras.random.normal((1, 6, 6, 2))
-    >>> K = keras_pac.ops.adapting_kernel(x, 3, strides=2, normalize=True)
-    >>> keras_pac.ops.pac_pool2d(x, K, 3, strides=2).shape
-    TensorShape([1, 2, 2, 2])
+        >>> x = keras.random.normal((1, 6, 6, 2))
+        >>> K = keras_pac.ops.adapting_kernel(x, 3, strides=2, normalize=True)
+        >>> keras_pac.ops.pac_pool2d(x, K, 3, strides=2).shape
+        TensorShape([1, 2, 2, 2])
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3

@@ -26,11 +26,10 @@ def position_color_features(image, position_scale=None, color_scale=None):
             or type.
 
     Example:
-
-    >>> image = keras.ops.ones((1, 4, 6, 3))
-    >>> features = keras_pac.ops.position_color_features(image, 2.0, 0.5)
-    >>> [round(float(value), 2) for value in features[0, 3, 1]]
-    [1.5, 0.5, 2.0, 2.0, 2.0]
+        >>> image = keras.ops.ones((1, 4, 6, 3))
+        >>> features = keras_pac.ops.position_color_features(image, 2.0, 0.5)
+        >>> [round(float(value), 2) for value in features[0, 3, 1]]
+        [1.5, 0.5, 2.0, 2.0, 2.0]
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 5

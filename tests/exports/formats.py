@@ -1,4 +1,4 @@
-"""Writes a model in each format, the columns of the table in docs/exports.md, and has it run."""
+"""Writes a model in each format, the columns of docs/results/exports.md, and has it run."""
 
 import functools
 import importlib.util

@@ -1,4 +1,4 @@
-"""The models that are exported: the rows of the table in docs/exports.md."""
+"""The models that are exported: the rows of the table in docs/results/exports.md."""
 
 import functools
 import sys

@@ -1,4 +1,4 @@
-"""Makes the table in docs/exports.md: `python -m tests.exports.table`."""
+"""Makes the table in docs/results/exports.md: `python -m tests.exports.table`."""
 
 import importlib.metadata
 import pathlib
@@ -8,7 +8,7 @@ from tests.exports.cells import ROWS, result_of
 from tests.exports.formats import FORMATS
 from tests.support.paths import ROOT
 
-PAGE = ROOT / "docs" / "exports.md"
+PAGE = ROOT / "docs" / "results" / "exports.md"
 START, END = "<!-- made by `make exports` -->\n", "<!-- end -->\n"
 PACKAGES = (
     "tensorflow",

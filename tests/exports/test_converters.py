@@ -68,7 +68,7 @@ def test_onnx_names_the_cure_for_a_traced_function(model):
 
 @needs("OpenVINO")
 def test_openvino_names_the_op_in_a_concrete_function(model):
-    """Nothing of keras_pac runs there; docs/exports.md has the cure."""
+    """Nothing of keras_pac runs there; docs/results/exports.md has the cure."""
     import openvino
 
     _, concrete = traced(model)

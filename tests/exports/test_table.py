@@ -1,4 +1,4 @@
-"""The table in docs/exports.md is the one that is tested."""
+"""The table in docs/results/exports.md is the one that is tested."""
 
 import re
 

@@ -82,9 +82,8 @@ def not_supported_reasons(name):
         ValueError: for an unknown name.
 
     Example:
-
-    >>> keras_pac.not_supported_reasons("taps")
-    []
+        >>> keras_pac.not_supported_reasons("taps")
+        []
     """
     _check_name(name, NAMES)
     backend = keras.backend.backend()
@@ -110,11 +109,10 @@ def set_implementation(name):
         ValueError: for an unknown name, or one that can't run here, with all the reasons.
 
     Example:
-
-    >>> keras_pac.set_implementation("taps")
-    >>> keras_pac.get_implementation()
-    'taps'
-    >>> keras_pac.set_implementation("auto")
+        >>> keras_pac.set_implementation("taps")
+        >>> keras_pac.get_implementation()
+        'taps'
+        >>> keras_pac.set_implementation("auto")
     """
     global _chosen
     _check_can_run(name)
@@ -132,10 +130,9 @@ def implementation(name):
         ValueError: for an unknown name, or one that can't run here, with all the reasons.
 
     Example:
-
-    >>> with keras_pac.implementation("taps"):
-    ...     keras_pac.get_implementation()
-    'taps'
+        >>> with keras_pac.implementation("taps"):
+        ...     keras_pac.get_implementation()
+        'taps'
     """
     _check_can_run(name)
     token = _inside.set(name)
@@ -155,9 +152,8 @@ def get_implementation():
         ValueError: if `KERAS_PAC_IMPLEMENTATION` names one that is unknown or can't run.
 
     Example:
-
-    >>> keras_pac.get_implementation() in ("taps", "compiled")
-    True
+        >>> keras_pac.get_implementation() in ("taps", "compiled")
+        True
     """
     choice = _choice()
     if choice != "auto":

@@ -42,7 +42,7 @@ def draw_scene():
         color = random.uniform(0, 0.7, 3)
         color[0 if kind == 1 else 2] += 0.3
         labels[inside], picture[inside] = kind, color
-    picture += random.normal(0, 0.05, picture.shape)
+    picture = np.clip(picture + random.normal(0, 0.05, picture.shape), 0, 1)
     return picture.astype("float32"), labels
 
 
@@ -113,7 +113,7 @@ print(f"with the CRF:      {mean_iou(model):.3f}")
 # %%
 one = pictures[test][:1]
 figure, axes = plt.subplots(1, 4, figsize=(12, 3), layout="constrained")
-images = one[0].clip(0, 1), *(m.predict(one, verbose=0)[0].argmax(-1) for m in (alone, model))
+images = one[0], *(m.predict(one, verbose=0)[0].argmax(-1) for m in (alone, model))
 titles = "picture", "network alone", "with the CRF", "truth"
 for axis, image, title in zip(axes, (*images, labels[test][0]), titles):
     axis.imshow(image, vmin=0, vmax=len(CLASSES) - 1)

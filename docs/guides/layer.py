@@ -35,7 +35,7 @@ def draw_scene():
         row, column, radius = *random.integers(0, SIZE, 2), random.integers(4, 16)
         disc = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
         depth[disc], picture[disc] = distance, random.random(3)
-    picture += random.normal(0, 0.03, picture.shape)
+    picture = np.clip(picture + random.normal(0, 0.03, picture.shape), 0, 1)
     noisy = depth + random.normal(0, 0.2, depth.shape)
     return [array.astype("float32") for array in (noisy, picture, depth)]
 
@@ -43,7 +43,7 @@ def draw_scene():
 noisy, picture, depth = (np.stack(arrays) for arrays in zip(*[draw_scene() for _ in range(200)]))
 figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
 for axis, image, title in zip(axes, (picture, noisy, depth), ("picture", "noisy depth", "depth")):
-    axis.imshow(np.clip(image[0], 0, 1), vmin=0, vmax=1)
+    axis.imshow(image[0], vmin=0, vmax=1)
     axis.set_title(title)
     axis.axis("off")
 

@@ -226,7 +226,8 @@ for axis, (row, column) in zip(axes, [(4, 4), (4, 5), (5, 4), (5, 5)]):
 # %% [markdown]
 # The four phases of stride 2 need $4 + 6 + 6 + 9 = 25$ taps together, where a window over the zeros
 # has 100. Nothing is computed for the others: each phase is an ordinary convolution over $x$ with
-# its own few taps. In $K$ as `adapting_kernel` returns it, all 25 taps have a value.
+# its own few taps. Without `normalize`, `adapting_kernel` returns a value
+# for all 25 taps; the sum leaves out those that meet nothing.
 #
 # ## Pooling
 #

@@ -9,7 +9,15 @@ from tests.support.paths import ROOT
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/results/exports.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "docs/results/exports.md",
+        "docs/how_it_works/implementations.md",
+        "docs/how_it_works/compiled_op.md",
+    ],
+)
 def test_python_blocks_run(name, tmp_path, monkeypatch):
     text = (ROOT / name).read_text()
     monkeypatch.chdir(tmp_path)

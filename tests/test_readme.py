@@ -7,7 +7,14 @@ import pytest
 from tests.support.pages import run_blocks
 from tests.support.paths import REFERENCE_MODELS
 
-PAGES = ["README.md", "docs/extending.md", "docs/migrating.md", "docs/results/exports.md"]
+PAGES = [
+    "README.md",
+    "docs/extending.md",
+    "docs/migrating.md",
+    "docs/results/exports.md",
+    "docs/how_it_works/implementations.md",
+    "docs/how_it_works/compiled_op.md",
+]
 # The files that a page speaks of.
 FILES = {"docs/migrating.md": {"their_file.pth": REFERENCE_MODELS / "pac_x8.pth"}}
 

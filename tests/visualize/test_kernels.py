@@ -145,6 +145,32 @@ def test_a_functional_model_has_a_row_for_each_layer(rng):
         np.testing.assert_array_equal(row.axes[0].images[0].get_array(), IMAGE)
 
 
+@pytest.mark.parametrize(
+    "pixel, output",
+    [((0, 0), (0, 0)), ((3, 11), (1, 5)), ((5, 7), (2, 3)), ((11, 15), (4, 6))],
+)
+def test_a_layer_shows_the_output_nearest_to_a_pixel_of_the_picture(pixel, output, rng):
+    """Windows of 3 with stride 2 and no padding have their centres at 1, 3, 5 and so on."""
+    model = keras.Sequential([PacPool2D(3, strides=2)])
+    x = rng.random((1, 12, 16, 3))
+    (kernel,), _ = drawn(visualize.kernels(model, x, [pixel]), 1)
+    (expected,), _ = drawn(visualize.kernels(PacPool2D(3, strides=2), x, [output]), 1)
+    np.testing.assert_array_equal(kernel, expected)
+
+
+def test_pixels_that_are_chosen_for_a_model_are_those_of_its_first_layer():
+    x = np.zeros((1, 32, 48, 3), "float32")
+    x[0, 8, 12] = x[0, 8, 36] = x[0, 24, 12] = x[0, 24, 36] = 1
+    model = keras.Sequential([keras.layers.MaxPooling2D(2), PacConv2D(4, 3, padding="same")])
+    figure = visualize.kernels(model, x)
+    kernels, frames = drawn(figure, 4)
+    titles = [axes.get_title() for axes in figure.axes[1:5]]
+    for title, (left, top, _, _), kernel in zip(titles, frames, kernels):
+        row, column = (int(n) for n in title.strip("()").split(","))
+        assert (row // 2, column // 2) == (top + 1.5, left + 1.5)
+        assert kernel.std() > 0.2  # beside a spot
+
+
 def test_models_of_other_kinds(rng):
     x = rng.random((2, 12, 16, 3)).astype("float32")
     inner = keras.Sequential([PacConv2D(2, 3, padding="same", guide_filters=2, name="deep")])

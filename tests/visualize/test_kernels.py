@@ -182,6 +182,27 @@ def test_models_of_other_kinds(rng):
     assert len(figure.subfigs) == len(upsampler.up_convts) == 2
 
 
+def test_a_layer_that_is_called_twice_has_two_rows(rng):
+    layer = PacConv2D(3, 3, padding="same", name="shared")
+    both = [keras.Sequential([keras.Input((12, 16, 3)), layer]) for _ in range(2)]
+    figure = visualize.kernels(keras.Sequential(both), rng.random((1, 12, 16, 3)))
+    assert [row.get_suptitle() for row in figure.subfigs] == ["shared", "shared"]
+    assert "call" not in vars(layer)
+
+
+def test_a_layer_that_is_never_called_is_named():
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = PacConv2D(3, 3, name="unused")
+
+        def call(self, x):
+            return x
+
+    with pytest.raises(ValueError, match="must call the layers.*Received.*'unused'"):
+        visualize.kernels(Model(), X)
+
+
 def test_a_k_that_a_model_gives_to_a_layer_is_drawn(rng):
     x = keras.Input((12, 16, 2))
     k = keras.Input((12, 16, 9))

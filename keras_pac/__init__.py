@@ -1,6 +1,6 @@
 """Pixel-adaptive convolution for Keras."""
 
-from keras_pac import convert, initializers, layers, models, ops
+from keras_pac import convert, initializers, layers, models, ops, visualize
 from keras_pac.layers import (
     PacConv2D,
     PacConv2DTranspose,
@@ -35,4 +35,5 @@ __all__ = [
     "ops",
     "set_implementation",
     "upsample",
+    "visualize",
 ]

@@ -54,6 +54,7 @@ PUBLIC = [
     *public_objects(keras_pac, "keras_pac"),
     *public_objects(keras_pac.ops, "keras_pac.ops"),
     *public_objects(keras_pac.layers, "keras_pac.layers"),
+    *public_objects(keras_pac.visualize, "keras_pac.visualize"),
     ("keras_pac.convert.load_pacnet_weights", keras_pac.convert.load_pacnet_weights),
 ]
 

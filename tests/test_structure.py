@@ -14,7 +14,7 @@ FLOORS = [
     ["keras_pac.ops"],
     ["keras_pac.layers", "keras_pac.initializers"],
     ["keras_pac.models"],
-    ["keras_pac.convert"],
+    ["keras_pac.convert", "keras_pac.visualize"],
     ["keras_pac"],
     ["benchmarks", "examples"],
     ["custom_ops.harness", "custom_ops.build.wheel", "custom_ops.build.smoke"],

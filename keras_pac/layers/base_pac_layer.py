@@ -143,34 +143,51 @@ class BasePacLayer(keras.layers.Layer):
             )
 
     def call(self, inputs, adapting_kernel=None, valid_mask=None):
-        x, guide = self._check_call(inputs, adapting_kernel, valid_mask)
-        if valid_mask is not None:
-            # A masked pixel may be NaN or infinite, and 0 * NaN is NaN.
-            x = ops.where(valid_mask, x, 0)
-            valid_mask = image_last(ops.convert_to_tensor(valid_mask), self.data_format)
-        x_last = image_last(x, self.data_format)
-        window = self._window(ops.shape(x_last)[1:3])
-        if adapting_kernel is not None:
-            adapting = adapting_last(adapting_kernel, self.data_format)
-            adapting = with_channels(adapting, self.channel_wise)
-            y = current().windowed_sum(x_last, adapting, self._filter(), window, self.bias)
+        x, guide, adapting, mask, window = self._prepare(inputs, adapting_kernel, valid_mask)
+        if adapting is not None:
+            y = current().windowed_sum(x, adapting, self._filter(), window, self.bias)
         else:
-            own = guide is None
-            guide = self._own_guide(x_last, window) if own else image_last(guide, self.data_format)
             y, output_mask = current().guided_windowed_sum(
-                x_last,
+                x,
                 guide,
                 self._filter(),
                 window,
                 self._kernel_form(),
                 self.bias,
-                valid_mask,
+                mask,
             )
         y = y if self.activation is None else self.activation(y)
         y = image_to(y, self.data_format)
-        if valid_mask is None:
+        if mask is None:
             return y
         return y, image_to(ops.cast(output_mask, y.dtype), self.data_format)
+
+    def _prepare(self, inputs, adapting_kernel, valid_mask):
+        """What a call computes with, channels last: x, guide or None, given K or None, mask or
+        None, and the window."""
+        x, guide = self._check_call(inputs, adapting_kernel, valid_mask)
+        if valid_mask is not None:
+            # A masked pixel may be NaN or infinite, and 0 * NaN is NaN.
+            x = ops.where(valid_mask, x, 0)
+            valid_mask = image_last(ops.convert_to_tensor(valid_mask), self.data_format)
+        x = image_last(x, self.data_format)
+        window = self._window(ops.shape(x)[1:3])
+        if adapting_kernel is not None:
+            adapting = adapting_last(adapting_kernel, self.data_format)
+            return x, None, with_channels(adapting, self.channel_wise), valid_mask, window
+        own = guide is None
+        guide = self._own_guide(x, window) if own else image_last(guide, self.data_format)
+        return x, guide, None, valid_mask, window
+
+    def _adapting_kernel(self, inputs, adapting_kernel=None, valid_mask=None):
+        """K (B, OH, OW, kh * kw, 1 or G) of a call, with its x, guide (or None) and window.
+
+        For `keras_pac.visualize`: `call` need not store K.
+        """
+        x, guide, adapting, mask, window = self._prepare(inputs, adapting_kernel, valid_mask)
+        if adapting is None:
+            adapting, _ = current().adapting_kernel(guide, window, self._kernel_form(), mask)
+        return adapting, x, guide, window
 
     def _own_guide(self, x, window):
         """The guide made from x itself; both are channels last."""

@@ -69,10 +69,19 @@ class MeanFieldStep(keras.layers.Layer):
         return self.add_weight(shape=(), initializer=keras.initializers.Constant(value), name=name)
 
     def call(self, q, weighted_unary, adapting_kernels, softmax):
-        result = weighted_unary
+        kernels = list(zip(self.kernels, self._parts, adapting_kernels))
+        return self._subtract(weighted_unary, q, kernels, softmax)
+
+    def terms(self, q, adapting_kernels):
+        """What each kernel alone adds to the logits: -w_k message_k(Q)."""
+        kernels = zip(self.kernels, self._parts, adapting_kernels)
+        return [self._subtract(ops.zeros_like(q), q, [each], False) for each in kernels]
+
+    def _subtract(self, result, q, kernels, softmax):
+        """`result` minus the messages of `kernels`: (kernel, its parts, K) each."""
         pooled = {}  # several kernels may share a blur
         fused = []
-        for kernel, parts, adapting_kernel in zip(self.kernels, self._parts, adapting_kernels):
+        for kernel, parts, adapting_kernel in kernels:
             if kernel.blur == 1 and kernel.takes_features:
                 fused.append((kernel, parts, adapting_kernel))
                 continue

@@ -117,14 +117,7 @@ class PacCRF(keras.layers.Layer):
             step.build(unary)
 
     def call(self, inputs, adapting_kernels=None):
-        unary, features = self._check_call(inputs, adapting_kernels)
-        unary = image_last(unary, self.data_format)
-        if adapting_kernels is None:
-            features = [image_last(f, self.data_format) for f in features]
-            all_adapting = self._adapting_kernels(features)
-        else:
-            given = iter([adapting_last(each, self.data_format) for each in adapting_kernels])
-            all_adapting = [next(given) if k.takes_features else None for k in self.kernels]
+        unary, _, all_adapting = self._prepare(inputs, adapting_kernels)
         q = ops.softmax(unary, axis=-1)
         for i in range(self.steps):
             step = self._steps[i if self._loose else 0]
@@ -135,6 +128,23 @@ class PacCRF(keras.layers.Layer):
         if self.output_kind == "log_softmax":
             q = ops.log_softmax(q, axis=-1)
         return image_to(q, self.data_format)
+
+    def _prepare(self, inputs, adapting_kernels):
+        """What a call computes with, channels last: unary, the features, and K of each kernel."""
+        unary, features = self._check_call(inputs, adapting_kernels)
+        unary, *features = (image_last(image, self.data_format) for image in (unary, *features))
+        if adapting_kernels is None:
+            return unary, features, self._adapting_kernels(features)
+        given = iter([adapting_last(each, self.data_format) for each in adapting_kernels])
+        return unary, features, [next(given) if k.takes_features else None for k in self.kernels]
+
+    def _first_terms(self, inputs, adapting_kernels=None):
+        """Unary, the features, and what each kernel adds to the logits in the first step.
+
+        All are channels last. For `keras_pac.visualize`: `call` has no message of its own.
+        """
+        unary, features, all_adapting = self._prepare(inputs, adapting_kernels)
+        return unary, features, self._steps[0].terms(ops.softmax(unary, axis=-1), all_adapting)
 
     def _adapting_kernels(self, features):
         """K for every pairwise kernel, None where it takes no features; equal ones are shared."""

@@ -62,7 +62,7 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     """
     checks.one_of("low_res", low_res, KINDS)
     checks.positive_integer("tile", tile)
-    low, image = _check_target(target), _check_image(image)
+    low, image = _check_target(target), checks.grey_or_rgb("image", image)
     known = np.isfinite(low) & _check_mask(valid_mask, low.shape)
     network = _network(weights, low.shape[:2], image.shape[:2])
     low, offset, scale = _in_unit(fill_unknown(low, known), known)
@@ -206,19 +206,6 @@ def _check_target(target):
     if most > LARGEST:
         raise ValueError(f"`target` must fit into float32, as the result. Received: {most:g} in it")
     return target
-
-
-def _check_image(image):
-    """The image as (H, W, 1 or 3)."""
-    image = np.asarray(image)
-    image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
-        raise ValueError(
-            "`image` must be an array (height, width), (height, width, 1) or (height, width, 3), "
-            f"grey or RGB. Received: shape {image.shape}"
-        )
-    checks.colors("image", image)
-    return image
 
 
 def _check_mask(mask, shape):

@@ -282,6 +282,19 @@ def one_of(name, value, names):
         raise ValueError(f"`{name}` must be one of {tuple(names)}. Received: {name}={value!r}")
 
 
+def grey_or_rgb(name, value):
+    """A picture as an array (H, W, 1 or 3)."""
+    array = np.asarray(value)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape:
+        raise ValueError(
+            f"`{name}` must be an array (height, width), (height, width, 1) or (height, width, 3), "
+            f"grey or RGB. Received: shape {array.shape}"
+        )
+    colors(name, array)
+    return array
+
+
 def colors(name, array):
     """An image as an array: colours of uint8, or numbers from 0 to 1."""
     if array.dtype != np.uint8:

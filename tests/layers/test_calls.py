@@ -81,6 +81,31 @@ def test_a_given_k_stands_for_its_guide(implementation, name, rng):
     assert symbolic.shape == y.shape
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_tells_its_k(implementation, name, guided, masked, rng):
+    """With `_adapting_kernel`, for figures: given back to the layer, K has the same result."""
+    x, guide = (tf.constant(image) for image in inputs_of(name, rng))
+    layer = layer_of(name) if guided else layer_of(name, guide_filters=2)
+    inputs = [x, guide] if guided else [x]
+    mask = tf.constant(rng.random((2, 7, 9, 1)) < 0.6) if masked else None
+    y = layer(inputs, valid_mask=mask)
+    y = y[0] if masked else y
+    adapting, seen_x, seen_guide, window = layer._adapting_kernel(inputs, valid_mask=mask)
+    assert seen_guide.shape[:3] == ((2, *window.output_size) if layer._transposed else (2, 7, 9))
+    given = adapting if layer.channel_wise else adapting[..., 0]
+    x = tf.where(mask, x, 0) if masked else x
+    np.testing.assert_array_equal(seen_x, x)
+    plain = layer_of(name)
+    plain.build([tuple(x.shape), tuple(guide.shape)])
+    plain.set_weights(layer.get_weights()[: len(plain.weights)])
+    assert_close(plain(x, adapting_kernel=given), y, "float32")
+    again, _, no_guide, _ = plain._adapting_kernel(x, adapting_kernel=given)
+    np.testing.assert_array_equal(again, adapting)
+    assert no_guide is None
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_pixels_that_do_not_count_may_hold_anything(implementation, name, rng):
     x, guide = inputs_of(name, rng)

@@ -90,6 +90,28 @@ def test_one_step_by_hand(name, rng):
     assert_close(y, 0.5 * unary - np.asarray(weight) * message, "float32")
 
 
+@pytest.mark.parametrize("cls", [PacCRF, PacCRFLoose])
+def test_a_crf_tells_its_first_messages(implementation, cls, rng):
+    """With `_first_terms`, for figures: with the unary term they sum up to one step."""
+    data = images(rng)
+    kernels = [KERNELS[name] for name in KERNELS]
+    layer = cls(kernels, steps=1, unary_weight=0.7)
+    y = layer(data)
+    unary, features, terms = layer._first_terms(data)
+    np.testing.assert_array_equal(features[0], data[1])
+    assert len(terms) == len(kernels)
+    assert_close(0.7 * unary + sum(np.asarray(term) for term in terms), y, "float32")
+    # Each is that of its kernel: alone, with the same weights, it makes the same step.
+    for index, term in enumerate(terms):
+        one = cls(kernels[index], steps=1, unary_weight=0.7)
+        one.build([image.shape for image in data])
+        suffix = f"_{index}"
+        step = [w for w in layer.weights if w.name.endswith(suffix) or w.name == "unary_weight"]
+        one.set_weights([w.numpy() for w in step])
+        inputs = data if one.kernels[0].takes_features else data[0]
+        assert_close(one(inputs) - 0.7 * data[0], term, "float32", str(index))
+
+
 def test_filters_start_as_the_design_says():
     layer = PacCRF([KERNELS["4d"], KERNELS["2d"], KERNELS["potts"]], perturbed_init=False)
     layer.build([(1, 9, 9, CHANNELS), (1, 9, 9, FEATURES)])

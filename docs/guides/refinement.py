@@ -50,7 +50,10 @@ def make_scene(seed):
             shape = draw.ellipse(row, column, height, width, labels.shape, rotation=angle)
         else:
             angles = np.sort(rng.uniform(0, 2 * np.pi, 5))
-            rows, columns = row + 1.3 * height * np.sin(angles), column + 1.3 * width * np.cos(angles)
+            rows, columns = (
+                row + 1.3 * height * np.sin(angles),
+                column + 1.3 * width * np.cos(angles),
+            )
             shape = draw.polygon(rows, columns, labels.shape)
         labels[shape] = 1 + i % 2
     return np.choose(labels[..., None], PHOTOS), labels
@@ -116,7 +119,9 @@ print("cell   rough", *(f"{name:>14}" for name in methods))
 for cell in (4, 8, 12, 20):
     before = np.mean([mean_iou(rough_probabilities(truth, cell), truth) for _, truth in scenes])
     after = [
-        np.mean([mean_iou(refine(rough_probabilities(t, cell), i, **options), t) for i, t in scenes])
+        np.mean(
+            [mean_iou(refine(rough_probabilities(t, cell), i, **options), t) for i, t in scenes]
+        )
         for options in methods.values()
     ]
     print(f"{cell:>4}   {before:.3f}", *(f"{value:>14.3f}" for value in after))
@@ -169,7 +174,16 @@ print(f"near and wide mean IoU {mean_of_scenes(kernels=[near, wide]):.3f}")
 
 # %%
 photo = data.coffee()
-saucer = [(130, 110), (60, 200), (60, 380), (150, 470), (290, 440), (370, 330), (330, 160), (230, 100)]
+saucer = [
+    (130, 110),
+    (60, 200),
+    (60, 380),
+    (150, 470),
+    (290, 440),
+    (370, 330),
+    (330, 160),
+    (230, 100),
+]
 cup = [(30, 190), (20, 340), (90, 400), (200, 370), (210, 220), (110, 170)]
 hand = np.zeros(photo.shape[:2], int)
 for label, corners in ((1, saucer), (2, cup)):

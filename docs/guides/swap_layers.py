@@ -105,7 +105,9 @@ print(f"mean IoU {mean_iou(network):.1f}")
 
 # %%
 swapped = swap_conv2d(network, ["decoder"], guide="image", copy=True)
-print(type(network.get_layer("decoder")).__name__, "->", type(swapped.get_layer("decoder")).__name__)
+print(
+    type(network.get_layer("decoder")).__name__, "->", type(swapped.get_layer("decoder")).__name__
+)
 difference = np.abs(swapped.predict(test[0], verbose=0) - network.predict(test[0], verbose=0)).max()
 print(f"largest difference of the logits: {difference:.0e}")
 
@@ -119,7 +121,9 @@ for scale in (1e-4, 1.0, 3.0, 10.0):
     swapped = swap_conv2d(network, ["decoder"], guide="image", scale=scale, copy=True)
     logits = swapped.predict(test[0], verbose=0)
     difference = np.abs(logits - network.predict(test[0], verbose=0)).max()
-    print(f"scale {scale:<6g}  largest difference {difference:7.0e}  mean IoU {mean_iou(swapped):.1f}")
+    print(
+        f"scale {scale:<6g}  largest difference {difference:7.0e}  mean IoU {mean_iou(swapped):.1f}"
+    )
 
 # %% [markdown]
 # With a scale of 10, noise of 0.05 still gives a K near 0.5, and the colours of two objects one near 0:

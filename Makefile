@@ -2,11 +2,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
-INSTALLED_DOCS := $(VENV)/installed-docs
 BUILD_OP = $(BIN)/python -m keras_pac.build --folder keras_pac/_compiled --objects build/op
 CXX_SOURCES = $(shell find custom_ops tests -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo op wheel release-check test test-oldest test-slow bench exports docs docs-serve lint clean
+.PHONY: demo op wheel release-check test test-oldest test-slow bench exports docs docs-links docs-serve notebooks lint clean
 
 demo: $(INSTALLED)
 	$(BUILD_OP) --optional
@@ -51,9 +50,15 @@ exports: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m tests.exports.table
 
-docs: $(INSTALLED_DOCS)
+docs: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder html docs build/docs
+
+docs-links: $(INSTALLED)
+	$(BIN)/python -m sphinx --builder linkcheck docs build/docs-links
+
+notebooks: $(INSTALLED)
+	$(BIN)/python docs/notebooks/make.py
 
 docs-serve: docs
 	$(BIN)/python -m http.server --directory build/docs --bind localhost 8000
@@ -70,8 +75,4 @@ clean:
 $(INSTALLED): pyproject.toml setup.py constraints-oldest.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[examples,test]'
-	touch $@
-
-$(INSTALLED_DOCS): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@

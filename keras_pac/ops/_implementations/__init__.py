@@ -64,7 +64,7 @@ def _patches():
 
 # What keeps the contract for each name, in the order in which "auto" prefers them. On every case
 # of the benchmark suite "compiled" was faster than "taps", and "taps" faster than "patches", with
-# and without gradients; so it was with memory (the table in README.md).
+# and without gradients; so it was with memory (docs/results/speed.md).
 _LOADERS = {"compiled": _compiled, "taps": lambda: TAPS, "patches": _patches}
 NAMES = tuple(_LOADERS)
 

@@ -1,0 +1,42 @@
+"""Makes notebooks of some guides: `make notebooks`. Edit the guides, never the notebooks."""
+
+import pathlib
+import re
+
+import jupytext
+import nbformat
+
+HERE = pathlib.Path(__file__).resolve().parent
+GUIDES = ("layer", "upsample", "crf")
+INSTALL = """\
+import importlib.util
+
+if importlib.util.find_spec("keras_pac") is None:  # as in Colab
+    %pip install --quiet keras-pac matplotlib scikit-image"""
+
+
+def notebook_of(name):
+    """The text of the notebook of a guide: its cells, behind one that installs what they need."""
+    cells = jupytext.read(HERE.parent / "guides" / f"{name}.py", fmt="py:percent").cells
+    title, *cells = (without_roles(cell) for cell in cells)
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    notebook.cells = [title, nbformat.v4.new_code_cell(INSTALL), *cells]
+    for number, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{number}", {}
+    return nbformat.writes(notebook) + "\n"
+
+
+def without_roles(cell):
+    """A cell whose links to pages of the site are names, since a notebook stands alone."""
+    if cell.cell_type == "markdown":
+        cell.source = re.sub(r"\{[\w:]+\}`/?([^`<]*?)(?: <[^>]*>)?`", r"`\1`", cell.source)
+    return cell
+
+
+if __name__ == "__main__":
+    for name in GUIDES:
+        (HERE / f"{name}.ipynb").write_text(notebook_of(name), encoding="utf-8")

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Export
 #
-# This page saves one model in every way that we test, loads each file, and compares what it computes with
-# the model. The [table of exports](/results/exports.md) has the same for more models and runtimes.
+# This page saves one model in every way that we test, loads each file, and compares what it
+# computes with the model. The [table of exports](/results/exports.md) has the same for more models
+# and runtimes.
 
 # %%
 import pathlib
@@ -17,8 +18,8 @@ import keras_pac
 folder = pathlib.Path(tempfile.mkdtemp())
 
 # %% [markdown]
-# The model filters a map, guided by a picture of the same size. Its heights and widths are unknown, so it
-# takes images of any size.
+# The model filters a map, guided by a picture of the same size. Its heights and widths are unknown,
+# so it takes images of any size.
 
 # %%
 keras.utils.set_random_seed(0)
@@ -49,8 +50,8 @@ print(f"outputs from {expected.min():.2f} to {expected.max():.2f}")
 # %% [markdown]
 # ## Keras's own file
 #
-# A `.keras` file has the layers with all arguments, the weights, and the state of the optimizer. It loads
-# where keras_pac is installed and imported, on every backend of Keras.
+# A `.keras` file has the layers with all arguments, the weights, and the state of the optimizer. It
+# loads where keras_pac is installed and imported, on every backend of Keras.
 
 # %%
 model.save(folder / "model.keras")
@@ -68,9 +69,9 @@ served = tf.saved_model.load(folder / "saved_model")
 compare("SavedModel", served.serve(inputs))
 
 # %% [markdown]
-# Where the compiled op computes here, the file has TensorFlow's own operations instead: the export traces
-# the portable implementation, `taps`. There is nothing to choose before. These are the operations of
-# the file:
+# Where the compiled op computes here, the file has TensorFlow's own operations instead: the export
+# traces the portable implementation, `taps`. There is nothing to choose before. These are the
+# operations of the file:
 
 # %%
 graph = served.signatures["serving_default"].graph.as_graph_def()
@@ -82,8 +83,9 @@ print("of keras_pac:", [name for name in operations if "KerasPac" in name])
 # %% [markdown]
 # ## XLA
 #
-# `jit_compile=True` compiles what was loaded with XLA. (A model that was not exported can be compiled, too:
-# `model.compile(…, jit_compile=True)`.) XLA wants to know sizes, so each new size is compiled anew.
+# `jit_compile=True` compiles what was loaded with XLA. (A model that was not exported can be
+# compiled, too: `model.compile(…, jit_compile=True)`.) XLA wants to know sizes, so each new size is
+# compiled anew.
 
 # %%
 compare("XLA", tf.function(served.serve, jit_compile=True)(inputs))
@@ -112,9 +114,10 @@ compare("ONNX", run_onnx(inputs))
 #
 # ## LiteRT
 #
-# For phones and small devices. Where Keras does not know the format `"litert"` (3.10 does not), give the
-# SavedModel to `tf.lite.TFLiteConverter.from_saved_model`. The interpreter of `ai-edge-litert`
-# runs the file with its own operations alone. It wants to be told the sizes before it runs:
+# For phones and small devices. Where Keras does not know the format `"litert"` (3.10 does not),
+# give the SavedModel to `tf.lite.TFLiteConverter.from_saved_model`. The interpreter of
+# `ai-edge-litert` runs the file with its own operations alone. It wants to be told the sizes before
+# it runs:
 
 # %%
 from ai_edge_litert.interpreter import Interpreter  # noqa: E402
@@ -150,8 +153,8 @@ compare("ONNX", run_onnx(inputs))
 compare("LiteRT", run_litert(inputs))
 
 # %% [markdown]
-# A device that can't resize needs a file of fixed sizes, batch included. Give a function with such sizes
-# to the converter, traced with `taps`:
+# A device that can't resize needs a file of fixed sizes, batch included. Give a function with such
+# sizes to the converter, traced with `taps`:
 
 # %%
 fixed = [tf.TensorSpec(x.shape, tf.float32) for x in inputs]

@@ -1,18 +1,18 @@
 # %% [markdown]
 # # Refinement without training
 #
-# A segmentation network often finds the right labels in roughly the right places. Its logits have an
-# eighth of the resolution of the image, or a mask was drawn by hand in a hurry.
+# A segmentation network often finds the right labels in roughly the right places. Its logits have
+# an eighth of the resolution of the image, or a mask was drawn by hand in a hurry.
 # {py:func}`keras_pac.models.refine` moves the borders of such labels to the edges of the image.
-# Nothing is trained. It takes arrays: the probabilities of the labels, `(height, width, labels)`, and
-# the image.
+# Nothing is trained. It takes arrays: the probabilities of the labels, `(height, width, labels)`,
+# and the image.
 #
 # It has two methods, and this page shows what each is good at:
 #
-# - `"crf"`: some mean-field steps of a {py:class}`keras_pac.PacCRF`. Each step looks at the 5×5 pixels
-#   around a pixel.
-# - `"pamr"`: pixel-adaptive mask refinement, {py:class}`keras_pac.layers.PixelAdaptiveRefinement`. Each
-#   step looks at neighbours up to 24 pixels away.
+# - `"crf"`: some mean-field steps of a {py:class}`keras_pac.PacCRF`. Each step looks at the 5×5
+#   pixels around a pixel.
+# - `"pamr"`: pixel-adaptive mask refinement, {py:class}`keras_pac.layers.PixelAdaptiveRefinement`.
+#   Each step looks at neighbours up to 24 pixels away.
 
 # %%
 import keras
@@ -100,16 +100,16 @@ for name, result in (("rough", rough), ("crf", by_crf), ("pamr", by_pamr)):
 show(image, [rough, by_crf, by_pamr], ["rough", "refined by the CRF", "refined by PAMR"])
 
 # %% [markdown]
-# The CRF makes borders sharp and leaves corners round where the mask is wrong by more pixels than it
-# looks at. PAMR finds these corners, but it also follows edges inside an object: the highlights of
-# the cup, the stripes of the fur.
+# The CRF makes borders sharp and leaves corners round where the mask is wrong by more pixels than
+# it looks at. PAMR finds these corners, but it also follows edges inside an object: the highlights
+# of the cup, the stripes of the fur.
 #
 # ## When which
 #
 # The size of the cells says how far the mask is wrong. The gain of both methods depends on it.
 
 # %%
-scenes = [make_scene(seed) for seed in range(4)]
+scenes = [make_scene(seed) for seed in range(3)]
 methods = {
     "crf": {"method": "crf"},
     "pamr": {"method": "pamr"},
@@ -130,17 +130,18 @@ for cell in (4, 8, 12, 20):
 # - Masks that are right but for a few pixels at the borders: the CRF. It is also the faster one;
 #   PAMR takes several times as long.
 # - Masks that are wrong by ten pixels and more, on objects of few colours: PAMR.
-# - A network's mistakes are seldom of this kind only. Where it gives a whole object the wrong label, no
-#   colour helps. Behind a network that was trained on street scenes (CamVid), the CRF gained 0.4 points
-#   of mean IoU and PAMR lost 1.4, although both gained close to borders (README, *Segmentation,
-#   measured*). So measure on images of your own. If you can train, a trained CRF gains more:
-#   {py:func}`keras_pac.models.with_pac_crf`.
+# - A network's mistakes are seldom of this kind only. Where it gives a whole object the wrong
+#   label, no colour helps. Behind a network that was trained on street scenes (CamVid), the CRF
+#   gained 0.4 points of mean IoU and PAMR lost 1.4, although both gained close to borders
+#   ({doc}`/results/segmentation`). So measure on images of your own. If you can train, a trained
+#   CRF gains more: {py:func}`keras_pac.models.with_pac_crf`.
 #
 # ## The arguments of the CRF
 #
 # `color_scale` says how far the colours of similar pixels differ, in units of an image from 0 to 1.
-# With a small one, noise already separates pixels and nothing moves; with a large one all colours are
-# alike, and the CRF only smooths the mask. `steps` says how far labels travel: two pixels in each.
+# With a small one, noise already separates pixels and nothing moves; with a large one all colours
+# are alike, and the CRF only smooths the mask. `steps` says how far labels travel: two pixels in
+# each.
 
 # %%
 rough_8 = [rough_probabilities(truth, cell=8) for _, truth in scenes]
@@ -201,9 +202,9 @@ show(photo, [by_hand, by_crf, by_pamr], ["by hand", "refined by the CRF", "refin
 #
 # ## A layer in a model
 #
-# PAMR is also a layer, for batches of tensors. It resizes the mask to the size of the image itself and
-# has no weights, but gradients pass through it: it can stand behind a network that is trained, and
-# it is saved and exported with the model. As a model of its own:
+# PAMR is also a layer, for batches of tensors. It resizes the mask to the size of the image itself
+# and has no weights, but gradients pass through it: it can stand behind a network that is trained,
+# and it is saved and exported with the model. As a model of its own:
 
 # %%
 mask_input = keras.Input((None, None, 3), name="mask")
@@ -222,9 +223,9 @@ truths = [truth for _, truth in scenes]
 print(f"mean IoU {np.mean([mean_iou(r, t) for r, t in zip(results, truths)]):.3f}")
 
 # %% [markdown]
-# The image may be of any unit here: colours are compared with their own standard deviation around each
-# pixel. `dilation_rates` are the distances of the neighbours. Without the far ones, PAMR keeps closer
-# to the mask that it is given, and is faster.
+# The image may be of any unit here: colours are compared with their own standard deviation around
+# each pixel. `dilation_rates` are the distances of the neighbours. Without the far ones, PAMR keeps
+# closer to the mask that it is given, and is faster.
 
 # %%
 for rates in ((1, 2), (1, 2, 4), (1, 2, 4, 8, 12, 24)):

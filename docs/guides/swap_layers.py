@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Swap layers of a trained network
 #
-# A `PacConv2D` with a constant guide is a `Conv2D`. So a convolution of a trained network can become a
-# pixel-adaptive one that has the same weights and, at first, does the same.
-# {py:func}`keras_pac.models.swap_conv2d` makes this swap. This page trains a small segmentation network,
-# swaps layers at two places, and shows where that pays and where it doesn't.
+# A `PacConv2D` with a constant guide is a `Conv2D`. So a convolution of a trained network can
+# become a pixel-adaptive one that has the same weights and, at first, does the same.
+# {py:func}`keras_pac.models.swap_conv2d` makes this swap. This page trains a small segmentation
+# network, swaps layers at two places, and shows where that pays and where it doesn't.
 
 # %%
 import keras
@@ -51,8 +51,8 @@ def make_images(count, seed):
 train, test = make_images(512, seed=1), make_images(128, seed=2)
 
 # %% [markdown]
-# The network computes at a quarter of the resolution, enlarges, and smooths with a convolution that is
-# called `decoder`.
+# The network computes at a quarter of the resolution, enlarges, and smooths with a convolution that
+# is called `decoder`.
 
 # %%
 
@@ -99,9 +99,9 @@ print(f"mean IoU {mean_iou(network):.1f}")
 # %% [markdown]
 # ## The swap
 #
-# `swap_conv2d` takes the names of the layers to swap and of the guide: a layer before them, or an input.
-# It returns a new model. Without `copy=True` the two models share all layers that are not swapped, so
-# training one would change the other.
+# `swap_conv2d` takes the names of the layers to swap and of the guide: a layer before them, or an
+# input. It returns a new model. Without `copy=True` the two models share all layers that are not
+# swapped, so training one would change the other.
 
 # %%
 swapped = swap_conv2d(network, ["decoder"], guide="image", copy=True)
@@ -112,9 +112,10 @@ difference = np.abs(swapped.predict(test[0], verbose=0) - network.predict(test[0
 print(f"largest difference of the logits: {difference:.0e}")
 
 # %% [markdown]
-# The guide is multiplied by `scale`, 1e-4 unless you say otherwise. That suits features as large as those of a
-# VGG-16, which go into the hundreds. For an image from 0 to 1 it keeps K, the adapting kernel, at 1: the
-# swapped layer is still a plain convolution, and training hardly moves it from there. So look at K:
+# The guide is multiplied by `scale`, 1e-4 unless you say otherwise. That suits features as large as
+# those of a VGG-16, which go into the hundreds. For an image from 0 to 1 it keeps K, the adapting
+# kernel, at 1: the swapped layer is still a plain convolution, and training hardly moves it from
+# there. So look at K:
 
 # %%
 for scale in (1e-4, 1.0, 3.0, 10.0):
@@ -126,7 +127,8 @@ for scale in (1e-4, 1.0, 3.0, 10.0):
     )
 
 # %% [markdown]
-# With a scale of 10, noise of 0.05 still gives a K near 0.5, and the colours of two objects one near 0:
+# With a scale of 10, noise of 0.05 still gives a K near 0.5, and the colours of two objects one
+# near 0:
 
 # %%
 visualize.kernels(swapped, test[0][:1], image=test[0][0])
@@ -145,8 +147,9 @@ print(f"without a swap       {mean_iou(plain):.1f}")
 print(f"decoder, by image    {mean_iou(swapped):.1f}")
 
 # %% [markdown]
-# Here the swap pays, even before it is trained: the guide tells `decoder` where the edges are, which the
-# network had lost on its way to a quarter of the resolution. Now a layer inside, guided by early features:
+# Here the swap pays, even before it is trained: the guide tells `decoder` where the edges are,
+# which the network had lost on its way to a quarter of the resolution. Now a layer inside, guided
+# by early features:
 
 # %%
 inside = swap_conv2d(network, ["deep"], guide="fine", scale=1.0, copy=True)
@@ -155,7 +158,8 @@ fit(inside, epochs=3, rate=5e-4)
 print(f"deep, by fine            {mean_iou(inside):.1f}")
 
 # %% [markdown]
-# That gives nothing. The layer works on a grid as coarse as before, and what comes after it cannot be sharper.
+# That gives nothing. The layer works on a grid as coarse as before, and what comes after it cannot
+# be sharper.
 #
 # ## From the start
 #
@@ -170,14 +174,15 @@ print(f"decoder, from the start  {mean_iou(from_start):.1f}")
 # %% [markdown]
 # ## On photographs
 #
-# Drawn objects have one colour each, so that a guide of colours is as good as it can be, and these are
-# single runs. On street scenes (CamVid, README, *Segmentation, measured*) we found:
+# Drawn objects have one colour each, so that a guide of colours is as good as it can be, and these
+# are single runs. On street scenes (CamVid, {doc}`/results/segmentation`) we found:
 #
-# - Three inner layers of a trained network, swapped and trained further, give nothing: 0.03 ± 0.03 points
-#   of mean IoU over three seeds. Nothing pulls the guide away from what it is.
+# - Three inner layers of a trained network, swapped and trained further, give nothing: 0.03 ± 0.03
+#   points of mean IoU over three seeds. Nothing pulls the guide away from what it is.
 # - The same layers as PAC layers from the start give 1.0 points (two seeds).
-# - A scale at which K is far from 1 costs a trained network points at first: 10 at a mean K of 0.67 to 0.86.
+# - A scale at which K is far from 1 costs a trained network points at first: 10 at a mean K of 0.67
+#   to 0.86.
 # - A {py:func}`PAC-CRF <keras_pac.models.with_pac_crf>` behind the trained network gave 1.1 points.
 #
-# So on photographs, begin with a CRF behind a trained network, and use PAC layers where the network's
-# own resolution is the limit, or from the start.
+# So on photographs, begin with a CRF behind a trained network, and use PAC layers where the
+# network's own resolution is the limit, or from the start.

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import keras_pac
 
+tf.get_logger().setLevel("ERROR")
 folder = pathlib.Path(tempfile.mkdtemp())
 
 # %% [markdown]

@@ -20,6 +20,7 @@ import tensorflow as tf
 import keras_pac
 from keras_pac.ops import adapting_kernel
 
+tf.get_logger().setLevel("ERROR")
 processor = tf.config.list_physical_devices("CPU")[0]
 halves = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(processor, halves)

@@ -32,17 +32,19 @@ extensions = [
 ]
 exclude_patterns = ["conf.py", "extensions", "notebooks"]
 
-# Pages: Markdown, and scripts whose comments are Markdown. Scripts are run for their outputs.
+# Pages: Markdown, and scripts whose comments are Markdown. Scripts are run.
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "cache"
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_in_temp = True
-nb_merge_streams = True
 nb_output_stderr = "remove"
 # A guide is run again when the package has changed, not only when the guide has.
 _sources = sorted(PACKAGE.rglob("*.py")) + sorted(PACKAGE.rglob("*.h5"))
-_state = hashlib.sha256(b"".join(path.read_bytes() for path in _sources)).hexdigest()[:16]
+_state = hashlib.sha256(b"".join(path.read_bytes() for path in _sources)).hexdigest()[
+    :16
+]
 nb_execution_cache_path = str(HERE.parent / "build" / "docs-cache" / _state)
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3

@@ -13,10 +13,11 @@
 # pip install matplotlib scikit-image
 # ```
 #
-# The first line installs keras_pac with TensorFlow. The second one builds the fast code into your
-# cache folder: it takes about a minute and needs a C++ compiler. Without it everything works,
-# too, but slower. The third one is for the pictures on this page. With JAX or PyTorch you need no
-# TensorFlow: see {doc}`/how_it_works/implementations`.
+# The first line installs keras_pac with TensorFlow. The second one builds the fast
+# code into your cache folder: it takes about a minute and needs a C++ compiler.
+# Without it everything works, too, but slower. The third one is for the pictures on
+# this page. With JAX or PyTorch you need no TensorFlow: see
+# {doc}`/how_it_works/implementations`.
 #
 # ```bash
 # python -m keras_pac.info
@@ -26,9 +27,9 @@
 #
 # ## Make a depth map sharp
 #
-# A sensor or a network often gives a depth map that is much smaller than the photograph of the
-# same scene. Here is one, made 8 times smaller than it was: the disparity of a motorcycle
-# (Middlebury 2014, from scikit-image).
+# A sensor or a network often gives a depth map that is much smaller than the
+# photograph of the same scene. Here is one, made 8 times smaller than it was: the
+# disparity of a motorcycle (Middlebury 2014, from scikit-image).
 
 # %%
 import matplotlib.pyplot as plt
@@ -39,33 +40,40 @@ import keras_pac
 
 photo, _, disparity = stereo_motorcycle()
 photo, disparity = photo[:496, :736], disparity[:496, :736]
-low = disparity[3::8, 3::8]  # one sample of each cell of 8 x 8 pixels; infinite where unknown
+low = disparity[
+    3::8, 3::8
+]  # one sample of each cell of 8 x 8 pixels; infinite where unknown
 photo.shape, low.shape
 
 # %% [markdown]
-# One call puts it back on the grid of the photograph. It takes arrays of any unit and fills what
-# is unknown.
+# One call puts it back on the grid of the photograph. It takes arrays of any unit and
+# fills what is unknown.
 
 # %%
 sharp = keras_pac.upsample(low, photo, low_res="center")
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
 for axis, picture, title in zip(
-    axes, (photo, low, sharp), ("photograph", "disparity, 8 times smaller", "keras_pac.upsample")
+    axes,
+    (photo, low, sharp),
+    ("photograph", "disparity, 8 times smaller", "keras_pac.upsample"),
 ):
     axis.imshow(picture, cmap=None if picture is photo else "magma")
     axis.set_title(title)
     axis.axis("off")
 
 # %% [markdown]
-# The truth is known here, so the error can be measured, beside that of bilinear interpolation:
+# The truth is known here, so the error can be measured, beside that of bilinear
+# interpolation:
 
 # %%
 import keras
 
 is_known = np.isfinite(low)
 pair = np.stack([np.where(is_known, low, 0), is_known], axis=-1)
-total, weight = np.moveaxis(np.array(keras.ops.image.resize(pair, disparity.shape)), -1, 0)
+total, weight = np.moveaxis(
+    np.array(keras.ops.image.resize(pair, disparity.shape)), -1, 0
+)
 bilinear = total / np.maximum(weight, 1e-6)  # of the known samples
 
 known = np.isfinite(disparity) & (weight > 0)
@@ -76,8 +84,8 @@ for name, result in (("bilinear", bilinear), ("upsample", sharp)):
 # %% [markdown]
 # ## Put a layer into a network
 #
-# `PacConv2D` takes the arguments of `keras.layers.Conv2D`. Called with one tensor, the input
-# guides itself; `guide_filters` makes a trainable guide from it.
+# `PacConv2D` takes the arguments of `keras.layers.Conv2D`. Called with one tensor,
+# the input guides itself; `guide_filters` makes a trainable guide from it.
 
 # %%
 from keras_pac import PacConv2D

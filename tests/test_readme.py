@@ -1,23 +1,27 @@
 """The Python of the README and of the documents runs, from top to bottom."""
 
-import re
+import shutil
 
 import pytest
 
-from tests.support.paths import ROOT
+from tests.support.pages import run_blocks
+from tests.support.paths import REFERENCE_MODELS
 
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = [
+    "README.md",
+    "docs/extending.md",
+    "docs/migrating.md",
+    "docs/results/exports.md",
+    "docs/how_it_works/implementations.md",
+    "docs/how_it_works/compiled_op.md",
+]
+# The files that a page speaks of.
+FILES = {"docs/migrating.md": {"their_file.pth": REFERENCE_MODELS / "pac_x8.pth"}}
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/results/exports.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_python_blocks_run(name, tmp_path, monkeypatch):
-    text = (ROOT / name).read_text()
     monkeypatch.chdir(tmp_path)
-    namespace = {}
-    blocks = list(BLOCK.finditer(text))
-    assert blocks
-    for block in blocks:
-        first_line = text[: block.start(1)].count("\n")
-        # Empty lines in front, so that an error names the line of the file.
-        code = compile("\n" * first_line + block[1], name, "exec")
-        exec(code, namespace)
+    for file, source in FILES.get(name, {}).items():
+        shutil.copy(source, file)
+    assert run_blocks(name)

@@ -14,7 +14,14 @@ WORKFLOWS = {
     for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 }
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-TEXTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "custom_ops/README.md")
+TEXTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CODE_OF_CONDUCT.md",
+    "CHANGELOG.md",
+    ".github/pull_request_template.md",
+    "custom_ops/README.md",
+)
 
 
 def commands_of(workflow):

@@ -1,4 +1,4 @@
-"""How the reference reads docstrings: formulae as they are written, signatures of layers."""
+"""How the reference reads docstrings: formulae as written, signatures of layers."""
 
 import inspect
 import re
@@ -9,12 +9,17 @@ def show_formulae(app, what, name, public, options, lines):
     for i in range(len(lines) - 1, 1, -1):
         starts = lines[i].startswith("    ") and lines[i - 1] == ""
         is_heading = re.fullmatch(r"[A-Z][\w ]*:", lines[i - 2])
-        if starts and lines[i - 2] and not lines[i - 2].startswith(" ") and not is_heading:
+        if (
+            starts
+            and lines[i - 2]
+            and not lines[i - 2].startswith(" ")
+            and not is_heading
+        ):
             lines[i:i] = ["::", ""]
 
 
 def take_init(app, what, name, public, options, signature, return_annotation):
-    """The arguments of a class are those of `__init__`; Keras's `__new__` has only `*args`."""
+    """A class has the arguments of `__init__`; Keras's `__new__` has only `*args`."""
     if what != "class":
         return None
     parameters = list(inspect.signature(public.__init__).parameters.values())[1:]

@@ -1,4 +1,4 @@
-"""Formulae as MathML, which browsers draw themselves: no script and no other server is needed."""
+"""Formulae as MathML, which browsers draw without a script or another server."""
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -10,7 +10,9 @@ def visit_math(translator, node):
 
 
 def visit_math_block(translator, node):
-    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    translator.body.append(
+        f'<div class="math">{convert(node.astext(), display="block")}</div>'
+    )
     raise nodes.SkipNode
 
 

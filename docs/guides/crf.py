@@ -1,21 +1,21 @@
 # %% [markdown]
 # # A CRF behind your segmentation network
 #
-# A segmentation network is often unsure near the borders of things, since its features are
-# coarse. A conditional random field (CRF) lets the labels of neighbours agree where the picture
-# looks alike. With pixel-adaptive convolutions its inference is a layer, `PacCRF`, that is
-# trained with the network: each step is
+# A segmentation network is often unsure near the borders of things, since its
+# features are coarse. A conditional random field (CRF) lets the labels of neighbours
+# agree where the picture looks alike. With pixel-adaptive convolutions its inference
+# is a layer, `PacCRF`, that is trained with the network: each step is
 #
 # $$Q = \operatorname{softmax}(\log Q), \qquad
 # \log Q = w_u\, u - \sum_k w_k \, \text{message}_k(Q),$$
 #
-# with the logits $u$ of the network. A message is a pixel-adaptive convolution of $Q$, guided by
-# the picture.
+# with the logits $u$ of the network. A message is a pixel-adaptive convolution of
+# $Q$, guided by the picture.
 #
 # ## A network to start from
 #
-# Reddish discs, bluish squares and a grey background. The network has its logits at a quarter of
-# the resolution, as many segmentation networks have at an eighth.
+# Reddish discs, bluish squares and a grey background. The network has its logits at a
+# quarter of the resolution, as many segmentation networks have at an eighth.
 
 # %%
 import keras
@@ -38,15 +38,21 @@ def draw_scene():
         kind, radius = random.integers(1, 3), random.integers(4, 12)
         row, column = random.integers(0, SIZE, 2)
         distances = np.abs(rows - row), np.abs(columns - column)
-        inside = np.hypot(*distances) < radius if kind == 1 else np.maximum(*distances) < radius
+        inside = (
+            np.hypot(*distances) < radius
+            if kind == 1
+            else np.maximum(*distances) < radius
+        )
         color = random.uniform(0, 0.7, 3)
         color[0 if kind == 1 else 2] += 0.3
         labels[inside], picture[inside] = kind, color
-    picture += random.normal(0, 0.05, picture.shape)
+    picture = np.clip(picture + random.normal(0, 0.05, picture.shape), 0, 1)
     return picture.astype("float32"), labels
 
 
-pictures, labels = (np.stack(arrays) for arrays in zip(*[draw_scene() for _ in range(300)]))
+pictures, labels = (
+    np.stack(arrays) for arrays in zip(*[draw_scene() for _ in range(300)])
+)
 train, test = slice(0, 260), slice(260, 300)
 
 Conv = keras.layers.Conv2D
@@ -85,18 +91,18 @@ print(f"mean IoU of the network: {mean_iou(network):.3f}")
 # %% [markdown]
 # ## Put a CRF behind it
 #
-# `with_pac_crf` takes a segmentation model as it is and returns a new one. The kernel says what a
-# message is: a window of 5×5 pixels, in which like pixels should have like labels ("potts"). Two
-# pixels are alike where their colours differ by less than `color_scale`; that scale is trained,
-# too.
+# `with_pac_crf` takes a segmentation model as it is and returns a new one. The kernel
+# says what a message is: a window of 5×5 pixels, in which like pixels should have
+# like labels ("potts"). Two pixels are alike where their colours differ by less than
+# `color_scale`; that scale is trained, too.
 
 # %%
 model = with_pac_crf(network, PairwiseKernel(5, "potts", weight=0.3), color_scale=0.1)
 print(f"before training: {mean_iou(model):.3f}")
 
 # %% [markdown]
-# Train the CRF alone first, then both together with a small rate. The network alone gets the same
-# steps, for a fair comparison.
+# Train the CRF alone first, then both together with a small rate. The network alone
+# gets the same steps, for a fair comparison.
 
 # %%
 alone = keras.models.clone_model(network)
@@ -113,7 +119,7 @@ print(f"with the CRF:      {mean_iou(model):.3f}")
 # %%
 one = pictures[test][:1]
 figure, axes = plt.subplots(1, 4, figsize=(12, 3), layout="constrained")
-images = one[0].clip(0, 1), *(m.predict(one, verbose=0)[0].argmax(-1) for m in (alone, model))
+images = one[0], *(m.predict(one, verbose=0)[0].argmax(-1) for m in (alone, model))
 titles = "picture", "network alone", "with the CRF", "truth"
 for axis, image, title in zip(axes, (*images, labels[test][0]), titles):
     axis.imshow(image, vmin=0, vmax=len(CLASSES) - 1)
@@ -123,12 +129,13 @@ for axis, image, title in zip(axes, (*images, labels[test][0]), titles):
 # %% [markdown]
 # ## Look inside
 #
-# What the CRF has learned: the scale of its colours, and how much the neighbours weigh beside the
-# network.
+# What the CRF has learned: the scale of its colours, and how much the neighbours
+# weigh beside the network.
 
 # %%
 crf, features = model.get_layer("crf"), model.get_layer("features_0")
-print(f"colours are alike where they differ by {np.exp(float(features.weights[0])):.2f} or less")
+color_scale = np.exp(float(features.weights[0]))
+print(f"colours are alike where they differ by {color_scale:.2f} or less")
 print(f"weight of the network's logits: {float(crf.weights[0]):.2f}")
 
 # %%
@@ -142,14 +149,15 @@ visualize.messages(crf, [unary, features(one)], image=one[0], labels=CLASSES)
 # |---|---|---|
 # | `"potts"` | like pixels want the same label | one weight |
 # | `"2d"` | which labels go together | a matrix of labels × labels |
-# | `"4d"` | which labels go together at each offset | a matrix for each tap of the window |
+# | `"4d"` | which labels go together at each offset | a matrix for each tap |
 #
-# - `dilation_rate=4` lets a window of 5×5 reach 8 pixels far, at the cost of one of 5×5.
-# - Several kernels add up: `[PairwiseKernel(5, "4d", dilation_rate=4), PairwiseKernel(5, "4d",
-#   dilation_rate=16)]`.
+# - `dilation_rate=4` lets a window of 5×5 reach 8 pixels far, at the cost of one of
+#   5×5.
+# - Several kernels add up: `[PairwiseKernel(5, "4d", dilation_rate=4),
+#   PairwiseKernel(5, "4d", dilation_rate=16)]`.
 # - `blur=4` compares means of 4×4 pixels: cheaper, and further.
 # - `weight` is its weight at first: with 1, the 24 neighbours outweigh most networks.
 #
-# How it does on photographs, and beside a CRF that compares every pixel with every other, is in
-# {doc}`/results/segmentation`; refinement that needs no training in {doc}`refinement`; the
-# mathematics in {doc}`/how_it_works/crf`.
+# How it does on photographs, and beside a CRF that compares every pixel with every
+# other, is in {doc}`/results/segmentation`; refinement that needs no training in
+# {doc}`refinement`; the mathematics in {doc}`/how_it_works/crf`.

@@ -1,15 +1,16 @@
 # %% [markdown]
 # # Train joint upsampling on your own pairs
 #
-# The network behind `keras_pac.upsample` has seen drawn scenes only. If you have pictures with
-# depth, or flow, or any other map of your own, some minutes of training on them make it better
-# there. This guide does it with Keras alone. For long trainings there is a program, at the end.
+# The network behind `keras_pac.upsample` has seen drawn scenes only. If you have
+# pictures with depth, or flow, or any other map of your own, some minutes of training
+# on them make it better there. This guide does it with Keras alone. For long
+# trainings there is a program, at the end.
 #
 # ## Pairs in a folder
 #
-# A folder `rgb` with pictures and a folder `depth` with maps of the same names. Here they are
-# made: shapes in front of each other, whose surfaces are pieces of photographs (from
-# scikit-image).
+# A folder `rgb` with pictures and a folder `depth` with maps of the same names. Here
+# they are made: shapes in front of each other, whose surfaces are pieces of
+# photographs (from scikit-image).
 
 # %%
 import pathlib
@@ -57,9 +58,10 @@ for number in range(120):
 # %% [markdown]
 # ## Read them
 #
-# The network takes `[target_low, guide]`, pictures from 0 to 1 and targets of about that range,
-# and gives the target at the size of the guide. How the low-resolution map is made decides what
-# the network learns: make it as yours will be. Here it is one sample of each cell.
+# The network takes `[target_low, guide]`, pictures from 0 to 1 and targets of about
+# that range, and gives the target at the size of the guide. How the low-resolution
+# map is made decides what the network learns: make it as yours will be. Here it is
+# one sample of each cell.
 
 # %%
 pairs = []
@@ -72,7 +74,9 @@ lows = depths[:, first::FACTOR, first::FACTOR]
 train, test = slice(0, 100), slice(100, 120)
 
 figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
-for axis, image, title in zip(axes, (photos[0], lows[0], depths[0]), ("rgb", "low", "depth")):
+for axis, image, title in zip(
+    axes, (photos[0], lows[0], depths[0]), ("rgb", "low", "depth")
+):
     axis.imshow(image)
     axis.set_title(title)
     axis.axis("off")
@@ -80,8 +84,8 @@ for axis, image, title in zip(axes, (photos[0], lows[0], depths[0]), ("rgb", "lo
 # %% [markdown]
 # ## Train
 #
-# The ready-made weights are the start. Where ranges of depth differ much between your scenes,
-# divide each pair by its range, so that every scene counts alike.
+# The ready-made weights are the start. Where ranges of depth differ much between your
+# scenes, divide each pair by its range, so that every scene counts alike.
 
 # %%
 network = LearnedBilateralUpsample(FACTOR, weights="scenes")
@@ -93,26 +97,34 @@ def error(result):
 
 bilinear = keras.layers.UpSampling2D(FACTOR, interpolation="bilinear")(lows[test])
 print(f"bilinear:        {error(keras.ops.convert_to_numpy(bilinear)):.4f}")
-print(f"ready-made:      {error(network.predict([lows[test], photos[test]], verbose=0)):.4f}")
+inputs = [lows[test], photos[test]]
+print(f"ready-made:      {error(network.predict(inputs, verbose=0)):.4f}")
 
 network.compile(keras.optimizers.Adam(1e-3, clipnorm=1.0), "mean_squared_error")
-network.fit([lows[train], photos[train]], depths[train], batch_size=4, epochs=6, verbose=2)
-print(f"after training:  {error(network.predict([lows[test], photos[test]], verbose=0)):.4f}")
+network.fit(
+    [lows[train], photos[train]], depths[train], batch_size=4, epochs=6, verbose=2
+)
+print(f"after training:  {error(network.predict(inputs, verbose=0)):.4f}")
 
 # %% [markdown]
 # ## Use it
 #
-# `keras_pac.upsample` takes the network for arrays of any size and unit, with unknown pixels and
-# in tiles.
+# `keras_pac.upsample` takes the network for arrays of any size and unit, with unknown
+# pixels and in tiles.
 
 # %%
 network.save("mine.keras")
 mine = keras.models.load_model("mine.keras")
-results = [keras_pac.upsample(lows[119], photos[119], weights=w)[..., 0] for w in ("scenes", mine)]
+results = [
+    keras_pac.upsample(lows[119], photos[119], weights=w)[..., 0]
+    for w in ("scenes", mine)
+]
 
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained")
 images = photos[119], *results, depths[119, ..., 0]
-for axis, image, title in zip(axes, images, ("rgb", "ready-made", "trained further", "truth")):
+for axis, image, title in zip(
+    axes, images, ("rgb", "ready-made", "trained further", "truth")
+):
     axis.imshow(image, vmin=0.1, vmax=1)
     axis.set_title(title)
     axis.axis("off")
@@ -120,17 +132,20 @@ for axis, image, title in zip(axes, images, ("rgb", "ready-made", "trained furth
 # %% [markdown]
 # ## Longer trainings
 #
-# In a clone of the repository there is a program for them: it reads folders and data sets, makes
-# crops and low-resolution maps of several kinds, goes on after it was stopped, measures and
-# draws.
+# In a clone of the repository there is a program for them: it reads folders and data
+# sets, makes crops and low-resolution maps of several kinds, goes on after it was
+# stopped, measures and draws.
 #
 # ```bash
-# python -m examples.joint_upsampling train --data folder --images my/rgb --targets my/depth \
-#     --factor 4 --network LearnedBilateralUpsample --out outputs/mine
-# python -m examples.joint_upsampling evaluate --data folder --images my/rgb --targets my/depth \
-#     --factor 4 --weights outputs/mine/network.keras
+# python -m examples.joint_upsampling train \
+#     --data folder --images my/rgb --targets my/depth --factor 4 \
+#     --network LearnedBilateralUpsample --out outputs/mine
+# python -m examples.joint_upsampling evaluate \
+#     --data folder --images my/rgb --targets my/depth --factor 4 \
+#     --weights outputs/mine/network.keras
 # ```
 #
-# The other networks of {doc}`keras_pac.models </reference/index>` are called in the same way:
-# those of the paper, `PacJointUpsample` and `PacJointUpsampleLite`, and `DJIF`, which has plain
-# convolutions. What each reaches on real data is in {doc}`/results/joint_upsampling`.
+# The other networks of {doc}`keras_pac.models </reference/index>` are called in the
+# same way: those of the paper, `PacJointUpsample` and `PacJointUpsampleLite`, and
+# `DJIF`, which has plain convolutions. What each reaches on real data is in
+# {doc}`/results/joint_upsampling`.

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Sharpen a depth map
 #
-# `keras_pac.upsample(target, image)` puts a low-resolution map on the grid of a picture, 2, 4, 8
-# or 16 times larger. The map may be depth, disparity, optical flow, a heat map, or the scores of
-# a network. No training is needed: the network comes with the package. It has seen drawn scenes
-# only.
+# `keras_pac.upsample(target, image)` puts a low-resolution map on the grid of a
+# picture, 2, 4, 8 or 16 times larger. The map may be depth, disparity, optical flow,
+# a heat map, or the scores of a network. No training is needed: the network comes
+# with the package. It has seen drawn scenes only.
 
 # %%
 import matplotlib.pyplot as plt
@@ -25,15 +25,16 @@ sharp = keras_pac.upsample(low, photo)
 visualize.upsampling(low, photo, sharp, truth)
 
 # %% [markdown]
-# The last picture is what the network changed: it moved edges to where the photograph has them.
-# Unknown pixels, `NaN` here, were filled from the known ones around them. A `valid_mask` says the
-# same for maps that have another sign for it, such as 0.
+# The difference of result and bilinear is what the network changed: it moved edges to
+# where the photograph has them. Unknown pixels, `NaN` here, were filled from the
+# known ones around them. A `valid_mask` says the same for maps that have another sign
+# for it, such as 0.
 #
 # ## Say how the map came about
 #
-# A number of a low-resolution map is either **one sample** of its cell, as of a laser or of the
-# network of another size, or an **average** of it, as of bicubic or area reduction. If you know
-# which, say so.
+# A number of a low-resolution map is either **one sample** of its cell, as of a laser
+# or of the network of another size, or an **average** of it, as of bicubic or area
+# reduction. If you know which, say so.
 
 # %%
 
@@ -53,24 +54,25 @@ maps = {"center": low, "average": reduced(truth, 4)}
 for kind, values in maps.items():
     for told in ("any", kind):
         result = keras_pac.upsample(values, photo, low_res=told)
-        print(f"{kind:8} told {told!r:10} root mean square error {error(result):.2f} pixels")
+        print(f"{kind:8} told {told!r:10} error {error(result):.2f} pixels")
 
 # %% [markdown]
 # ## Other units
 #
-# A change of unit passes through: the network sees every map in units of its own. So metres,
-# millimetres and disparities give the same picture.
+# A change of unit passes through: the network sees every map in units of its own. So
+# metres, millimetres and disparities give the same picture.
 
 # %%
 changed = keras_pac.upsample(3 * low + 7, photo)
-print(f"largest difference: {np.abs((changed - 7) / 3 - sharp).max():.0e} of {sharp.max():.0f}")
+difference = np.abs((changed - 7) / 3 - sharp).max()
+print(f"largest difference: {difference:.0e} of {sharp.max():.0f}")
 
 # %% [markdown]
-# Maps with several channels, such as flow or the probabilities of classes, are upsampled channel
-# by channel. Here are two: "near" and "far".
+# Maps with several channels, such as flow or the probabilities of classes, are
+# upsampled channel by channel. Here are two: "near" and "far".
 
 # %%
-near = (np.nan_to_num(low) > 60).astype("float32")
+near = (np.nan_to_num(low) > 35).astype("float32")
 scores = keras_pac.upsample(np.stack([near, 1 - near], axis=-1), photo)
 scores.shape, scores.dtype
 
@@ -86,9 +88,9 @@ for axis in axes:
 # %% [markdown]
 # ## Sizes and memory
 #
-# The picture may have any height and width: the map has those divided by the factor, rounded up.
-# Large pictures are computed in tiles of `tile` pixels. Each is computed with all pixels around
-# it that the network reads, so the tiles do not show:
+# The picture may have any height and width: the map has those divided by the factor,
+# rounded up. Large pictures are computed in tiles of `tile` pixels. Each is computed
+# with all pixels around it that the network reads, so the tiles do not show:
 
 # %%
 whole = keras_pac.upsample(low, photo, tile=1024)
@@ -98,16 +100,17 @@ print(f"largest difference: {np.abs(whole - tiles).max():.0e} of {whole.max():.0
 # %% [markdown]
 # ## Other networks
 #
-# `weights` takes any network of {doc}`keras_pac.models </reference/index>`: one that you have
-# trained ({doc}`train_upsampling`), or a filter without weights, such as the joint bilateral
-# filter of 2007.
+# `weights` takes any network of {doc}`keras_pac.models </reference/index>`: one that
+# you have trained ({doc}`train_upsampling`), or a filter without weights, such as the
+# joint bilateral filter of 2007.
 
 # %%
 joint_bilateral = keras_pac.models.JointBilateralUpsample(
     4, kernel_size=7, scale_space=0.5, scale_color=8
 )
-print(f"joint bilateral: {error(keras_pac.upsample(low, photo, weights=joint_bilateral)):.2f}")
-print(f"ready-made network: {error(keras_pac.upsample(low, photo, 'center')):.2f}")
+for name, weights in (("joint bilateral", joint_bilateral), ("ready-made", "scenes")):
+    result = keras_pac.upsample(low, photo, "center", weights)
+    print(f"{name}: error {error(result):.2f} pixels")
 
 # %% [markdown]
 # How large the gain is on real data that the network has not seen is in

@@ -1,4 +1,4 @@
-"""Makes notebooks of some guides: `make notebooks`. Edit the guides, never the notebooks."""
+"""Makes notebooks of some guides: `make notebooks`. Edit the guides, not these."""
 
 import pathlib
 import re
@@ -16,12 +16,16 @@ if importlib.util.find_spec("keras_pac") is None:  # as in Colab
 
 
 def notebook_of(name):
-    """The text of the notebook of a guide: its cells, behind one that installs what they need."""
+    """The notebook of a guide: its cells, and one that installs what they need."""
     cells = jupytext.read(HERE.parent / "guides" / f"{name}.py", fmt="py:percent").cells
     title, *cells = (without_roles(cell) for cell in cells)
     notebook = nbformat.v4.new_notebook()
     notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "kernelspec": {
+            "display_name": "Python 3",
+            "language": "python",
+            "name": "python3",
+        },
         "language_info": {"name": "python"},
     }
     notebook.cells = [title, nbformat.v4.new_code_cell(INSTALL), *cells]
@@ -31,9 +35,11 @@ def notebook_of(name):
 
 
 def without_roles(cell):
-    """A cell whose links to pages of the site are names, since a notebook stands alone."""
+    """A cell whose links to other pages are names, since a notebook stands alone."""
     if cell.cell_type == "markdown":
-        cell.source = re.sub(r"\{[\w:]+\}`/?([^`<]*?)(?: <[^>]*>)?`", r"`\1`", cell.source)
+        cell.source = re.sub(
+            r"\{[\w:]+\}`/?([^`<]*?)(?: <[^>]*>)?`", r"`\1`", cell.source
+        )
     return cell
 
 

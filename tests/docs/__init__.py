@@ -1,0 +1,1 @@
+"""Pages of the documentation beyond what `test_readme.py` runs of each."""

@@ -1,4 +1,4 @@
-"""The site, built as by `make docs`: without a warning, every name on it, every link leading somewhere.
+"""The site, as `make docs` builds it: no warning, every name, every link leads somewhere.
 
 The build runs the guides. What they printed is kept in build/docs-cache, as by `make docs`.
 """

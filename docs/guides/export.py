@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Export
 #
-# This page saves one model in every way that we test, loads each file, and compares what it
-# computes with the model. The [table of exports](/results/exports.md) has the same for more models
-# and runtimes.
+# This page saves one model in every way that we test, loads each file, and compares
+# what it computes with the model. The [table of exports](/results/exports.md) has the
+# same for more models and runtimes.
 
 # %%
 import pathlib
@@ -19,8 +19,8 @@ tf.get_logger().setLevel("ERROR")
 folder = pathlib.Path(tempfile.mkdtemp())
 
 # %% [markdown]
-# The model filters a map, guided by a picture of the same size. Its heights and widths are unknown,
-# so it takes images of any size.
+# The model filters a map, guided by a picture of the same size. Its heights and widths
+# are unknown, so it takes images of any size.
 
 # %%
 keras.utils.set_random_seed(0)
@@ -34,7 +34,9 @@ rng = np.random.default_rng(0)
 
 
 def random_inputs(batch, height, width):
-    return [rng.random((batch, height, width, channels), "float32") for channels in (1, 3)]
+    return [
+        rng.random((batch, height, width, channels), "float32") for channels in (1, 3)
+    ]
 
 
 inputs = random_inputs(1, 48, 64)
@@ -51,8 +53,9 @@ print(f"outputs from {expected.min():.2f} to {expected.max():.2f}")
 # %% [markdown]
 # ## Keras's own file
 #
-# A `.keras` file has the layers with all arguments, the weights, and the state of the optimizer. It
-# loads where keras_pac is installed and imported, on every backend of Keras.
+# A `.keras` file has the layers with all arguments, the weights, and the state of the
+# optimizer. It loads where keras_pac is installed and imported, on every backend of
+# Keras.
 
 # %%
 model.save(folder / "model.keras")
@@ -62,7 +65,8 @@ compare(".keras", loaded.predict(inputs, verbose=0))
 # %% [markdown]
 # ## SavedModel
 #
-# A SavedModel needs TensorFlow only: `keras_pac` does not have to be installed where it is loaded.
+# A SavedModel needs TensorFlow only: `keras_pac` does not have to be installed where it
+# is loaded.
 
 # %%
 model.export(folder / "saved_model", verbose=False)
@@ -70,23 +74,30 @@ served = tf.saved_model.load(folder / "saved_model")
 compare("SavedModel", served.serve(inputs))
 
 # %% [markdown]
-# Where the compiled op computes here, the file has TensorFlow's own operations instead: the export
-# traces the portable implementation, `taps`. There is nothing to choose before. These are the
-# operations of the file:
+# Where the compiled op computes here, the file has TensorFlow's own operations instead:
+# the export traces the portable implementation, `taps`. There is nothing to choose
+# before. These are the operations of the file:
 
 # %%
 graph = served.signatures["serving_default"].graph.as_graph_def()
-nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+nodes = [
+    *graph.node,
+    *(node for function in graph.library.function for node in function.node_def),
+]
 operations = {node.op for node in nodes}
-print(len(operations), "kinds, such as", *sorted(operations & {"Conv2D", "Exp", "MatMul", "Pad"}))
+print(
+    len(operations),
+    "kinds, such as",
+    *sorted(operations & {"Conv2D", "Exp", "MatMul", "Pad"}),
+)
 print("of keras_pac:", [name for name in operations if "KerasPac" in name])
 
 # %% [markdown]
 # ## XLA
 #
-# `jit_compile=True` compiles what was loaded with XLA. (A model that was not exported can be
-# compiled, too: `model.compile(…, jit_compile=True)`.) XLA wants to know sizes, so each new size is
-# compiled anew.
+# `jit_compile=True` compiles what was loaded with XLA. (A model that was not exported
+# can be compiled, too: `model.compile(…, jit_compile=True)`.) XLA wants to know sizes,
+# so each new size is compiled anew.
 
 # %%
 compare("XLA", tf.function(served.serve, jit_compile=True)(inputs))
@@ -97,7 +108,7 @@ compare("XLA", tf.function(served.serve, jit_compile=True)(inputs))
 # This needs the packages `tf2onnx` and `onnx`, and `onnxruntime` to run the file.
 
 # %%
-import onnxruntime  # noqa: E402
+import onnxruntime
 
 model.export(folder / "model.onnx", format="onnx", verbose=False)
 session = onnxruntime.InferenceSession(folder / "model.onnx")
@@ -115,13 +126,13 @@ compare("ONNX", run_onnx(inputs))
 #
 # ## LiteRT
 #
-# For phones and small devices. Where Keras does not know the format `"litert"` (3.10 does not),
-# give the SavedModel to `tf.lite.TFLiteConverter.from_saved_model`. The interpreter of
-# `ai-edge-litert` runs the file with its own operations alone. It wants to be told the sizes before
-# it runs:
+# For phones and small devices. Where Keras does not know the format `"litert"` (3.10
+# does not), give the SavedModel to `tf.lite.TFLiteConverter.from_saved_model`. The
+# interpreter of `ai-edge-litert` runs the file with its own operations alone. It wants
+# to be told the sizes before it runs:
 
 # %%
-from ai_edge_litert.interpreter import Interpreter  # noqa: E402
+from ai_edge_litert.interpreter import Interpreter
 
 model.export(folder / "model.tflite", format="litert", verbose=False)
 interpreter = Interpreter(str(folder / "model.tflite"))
@@ -154,8 +165,8 @@ compare("ONNX", run_onnx(inputs))
 compare("LiteRT", run_litert(inputs))
 
 # %% [markdown]
-# A device that can't resize needs a file of fixed sizes, batch included. Give a function with such
-# sizes to the converter, traced with `taps`:
+# A device that can't resize needs a file of fixed sizes, batch included. Give a
+# function with such sizes to the converter, traced with `taps`:
 
 # %%
 fixed = [tf.TensorSpec(x.shape, tf.float32) for x in inputs]
@@ -175,4 +186,6 @@ compare("LiteRT, fixed sizes", run_litert(inputs))
 # %%
 for path in sorted(folder.iterdir()):
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    print(f"{path.name:<13} {sum(file.stat().st_size for file in files) / 1024:6.0f} KiB")
+    print(
+        f"{path.name:<13} {sum(file.stat().st_size for file in files) / 1024:6.0f} KiB"
+    )

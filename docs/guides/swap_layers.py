@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Swap layers of a trained network
 #
-# A `PacConv2D` with a constant guide is a `Conv2D`. So a convolution of a trained network can
-# become a pixel-adaptive one that has the same weights and, at first, does the same.
-# {py:func}`keras_pac.models.swap_conv2d` makes this swap. This page trains a small segmentation
-# network, swaps layers at two places, and shows where that pays and where it doesn't.
+# A `PacConv2D` with a constant guide is a `Conv2D`. So a convolution of a trained
+# network can become a pixel-adaptive one that has the same weights and, at first, does
+# the same. {py:func}`keras_pac.models.swap_conv2d` makes this swap. This page trains a
+# small segmentation network, swaps layers at two places, and shows where that pays and
+# where it doesn't.
 
 # %%
 import keras
@@ -19,7 +20,8 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## A network
 #
-# Drawn images: reddish ellipses (label 1) and bluish triangles (2) on a grey-green ground (0).
+# Drawn images: reddish ellipses (label 1) and bluish triangles (2) on a grey-green
+# ground (0).
 
 # %%
 SIZE, LABELS = 48, 3
@@ -38,7 +40,9 @@ def make_images(count, seed):
             height, width = rng.uniform(4, 11, 2)
             turn = rng.uniform(0, 2 * np.pi)
             if kind == 1:
-                shape = draw.ellipse(row, column, height, width, label.shape, rotation=turn / 2)
+                shape = draw.ellipse(
+                    row, column, height, width, label.shape, rotation=turn / 2
+                )
             else:
                 angles = turn + 2 * np.pi / 3 * np.arange(3)
                 rows = row + 1.4 * height * np.sin(angles)
@@ -51,8 +55,8 @@ def make_images(count, seed):
 train, test = make_images(512, seed=1), make_images(128, seed=2)
 
 # %% [markdown]
-# The network computes at a quarter of the resolution, enlarges, and smooths with a convolution that
-# is called `decoder`.
+# The network computes at a quarter of the resolution, enlarges, and smooths with a
+# convolution that is called `decoder`.
 
 # %%
 
@@ -99,36 +103,40 @@ print(f"mean IoU {mean_iou(network):.1f}")
 # %% [markdown]
 # ## The swap
 #
-# `swap_conv2d` takes the names of the layers to swap and of the guide: a layer before them, or an
-# input. It returns a new model. Without `copy=True` the two models share all layers that are not
-# swapped, so training one would change the other.
+# `swap_conv2d` takes the names of the layers to swap and of the guide: a layer before
+# them, or an input. It returns a new model. Without `copy=True` the two models share
+# all layers that are not swapped, so training one would change the other.
+
 
 # %%
+def difference(model):
+    """The largest difference of the logits from those of the network."""
+    logits, expected = (m.predict(test[0], verbose=0) for m in (model, network))
+    return np.abs(logits - expected).max()
+
+
 swapped = swap_conv2d(network, ["decoder"], guide="image", copy=True)
-print(
-    type(network.get_layer("decoder")).__name__, "->", type(swapped.get_layer("decoder")).__name__
-)
-difference = np.abs(swapped.predict(test[0], verbose=0) - network.predict(test[0], verbose=0)).max()
-print(f"largest difference of the logits: {difference:.0e}")
+for model in (network, swapped):
+    print(type(model.get_layer("decoder")).__name__)
+print(f"largest difference of the logits: {difference(swapped):.0e}")
 
 # %% [markdown]
-# The guide is multiplied by `scale`, 1e-4 unless you say otherwise. That suits features as large as
-# those of a VGG-16, which go into the hundreds. For an image from 0 to 1 it keeps K, the adapting
-# kernel, at 1: the swapped layer is still a plain convolution, and training hardly moves it from
-# there. So look at K:
+# The guide is multiplied by `scale`, 1e-4 unless you say otherwise. That suits features
+# as large as those of a VGG-16, which go into the hundreds. For an image from 0 to 1 it
+# keeps K, the adapting kernel, at 1: the swapped layer is still a plain convolution,
+# and training hardly moves it from there. So look at K:
 
 # %%
 for scale in (1e-4, 1.0, 3.0, 10.0):
     swapped = swap_conv2d(network, ["decoder"], guide="image", scale=scale, copy=True)
-    logits = swapped.predict(test[0], verbose=0)
-    difference = np.abs(logits - network.predict(test[0], verbose=0)).max()
     print(
-        f"scale {scale:<6g}  largest difference {difference:7.0e}  mean IoU {mean_iou(swapped):.1f}"
+        f"scale {scale:<6g}  largest difference {difference(swapped):7.0e}"
+        f"  mean IoU {mean_iou(swapped):.1f}"
     )
 
 # %% [markdown]
-# With a scale of 10, noise of 0.05 still gives a K near 0.5, and the colours of two objects one
-# near 0:
+# With a scale of 10, noise of 0.05 still gives a K near 0.5, and the colours of two
+# objects one near 0:
 
 # %%
 visualize.kernels(swapped, test[0][:1], image=test[0][0])
@@ -147,9 +155,9 @@ print(f"without a swap       {mean_iou(plain):.1f}")
 print(f"decoder, by image    {mean_iou(swapped):.1f}")
 
 # %% [markdown]
-# Here the swap pays, even before it is trained: the guide tells `decoder` where the edges are,
-# which the network had lost on its way to a quarter of the resolution. Now a layer inside, guided
-# by early features:
+# Here the swap pays, even before it is trained: the guide tells `decoder` where the
+# edges are, which the network had lost on its way to a quarter of the resolution. Now a
+# layer inside, guided by early features:
 
 # %%
 inside = swap_conv2d(network, ["deep"], guide="fine", scale=1.0, copy=True)
@@ -158,8 +166,8 @@ fit(inside, epochs=3, rate=5e-4)
 print(f"deep, by fine            {mean_iou(inside):.1f}")
 
 # %% [markdown]
-# That gives nothing. The layer works on a grid as coarse as before, and what comes after it cannot
-# be sharper.
+# That gives nothing. The layer works on a grid as coarse as before, and what comes
+# after it cannot be sharper.
 #
 # ## From the start
 #
@@ -174,15 +182,18 @@ print(f"decoder, from the start  {mean_iou(from_start):.1f}")
 # %% [markdown]
 # ## On photographs
 #
-# Drawn objects have one colour each, so that a guide of colours is as good as it can be, and these
-# are single runs. On street scenes (CamVid, {doc}`/results/segmentation`) we found:
+# Drawn objects have one colour each, so that a guide of colours is as good as it can
+# be, and these are single runs. On street scenes (CamVid, {doc}`/results/segmentation`)
+# we found:
 #
-# - Three inner layers of a trained network, swapped and trained further, give nothing: 0.03 ± 0.03
-#   points of mean IoU over three seeds. Nothing pulls the guide away from what it is.
+# - Three inner layers of a trained network, swapped and trained further, give nothing:
+#   0.03 ± 0.03 points of mean IoU over three seeds. Nothing pulls the guide away from
+#   what it is.
 # - The same layers as PAC layers from the start give 1.0 points (two seeds).
-# - A scale at which K is far from 1 costs a trained network points at first: 10 at a mean K of 0.67
-#   to 0.86.
-# - A {py:func}`PAC-CRF <keras_pac.models.with_pac_crf>` behind the trained network gave 1.1 points.
+# - A scale at which K is far from 1 costs a trained network points at first: 10 at a
+#   mean K of 0.67 to 0.86.
+# - A {py:func}`PAC-CRF <keras_pac.models.with_pac_crf>` behind the trained network gave
+#   1.1 points.
 #
-# So on photographs, begin with a CRF behind a trained network, and use PAC layers where the
-# network's own resolution is the limit, or from the start.
+# So on photographs, begin with a CRF behind a trained network, and use PAC layers where
+# the network's own resolution is the limit, or from the start.

@@ -8,6 +8,7 @@ def layers_in(value, kinds, names):
     if isinstance(value, kinds):
         return [value]
     found = _inside(value, kinds) if isinstance(value, keras.Model) else []
+    found = list(dict.fromkeys(found))  # two models may share a layer
     if not found:
         raise ValueError(
             f"The layer must be one of {names}, or a model that contains one. "
@@ -58,6 +59,11 @@ def watch(layers, method, model, inputs):
     finally:
         for layer in layers:
             del layer.call  # that of the class again
+    if not seen:
+        raise ValueError(
+            "The model must call the layers that it contains. Received: a model that calls none of "
+            f"{[layer.name for layer in layers]}"
+        )
     return seen
 
 

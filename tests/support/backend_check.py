@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 import keras_pac
+from keras_pac import visualize
 from keras_pac.layers import PixelAdaptiveRefinement
 from keras_pac.models import JointBilateralUpsample, swap_conv2d, with_pac_crf
 from tests.support.cases import load_golden
@@ -193,6 +194,18 @@ def check_upsample(path):
     print("upsample")
 
 
+def check_figures():
+    """The figures that call layers; `tests/visualize` checks their numbers on TensorFlow."""
+    rng = np.random.default_rng(0)
+    x, guide = rng.random((1, 8, 9, 2)), rng.random((1, 8, 9, 3))
+    figure = visualize.kernels(keras_pac.PacConv2D(2, 3, padding="same"), [x, guide], [(4, 5)])
+    differences = guide[0, 3:6, 4:7] - guide[0, 4, 5]
+    expected = np.exp(-0.5 * (differences**2).sum(-1))
+    assert_close(figure.axes[1].images[0].get_array(), expected, "float32", "K in a figure")
+    visualize.messages(keras_pac.PacCRF({"kernel_size": 3}), [x, guide])
+    print("figures")
+
+
 def check_unavailable():
     """`patches` needs TensorFlow and says so."""
     assert "TensorFlow" in keras_pac.not_supported_reasons("patches")[0]
@@ -227,6 +240,7 @@ def main():
     check_fit()
     check_fit_crf()
     check_upsample(sys.argv[1])
+    check_figures()
     print("all checks passed on", backend)
 
 

@@ -145,6 +145,32 @@ def test_a_functional_model_has_a_row_for_each_layer(rng):
         np.testing.assert_array_equal(row.axes[0].images[0].get_array(), IMAGE)
 
 
+@pytest.mark.parametrize(
+    "pixel, output",
+    [((0, 0), (0, 0)), ((3, 11), (1, 5)), ((5, 7), (2, 3)), ((11, 15), (4, 6))],
+)
+def test_a_layer_shows_the_output_nearest_to_a_pixel_of_the_picture(pixel, output, rng):
+    """Windows of 3 with stride 2 and no padding have their centres at 1, 3, 5 and so on."""
+    model = keras.Sequential([PacPool2D(3, strides=2)])
+    x = rng.random((1, 12, 16, 3))
+    (kernel,), _ = drawn(visualize.kernels(model, x, [pixel]), 1)
+    (expected,), _ = drawn(visualize.kernels(PacPool2D(3, strides=2), x, [output]), 1)
+    np.testing.assert_array_equal(kernel, expected)
+
+
+def test_pixels_that_are_chosen_for_a_model_are_those_of_its_first_layer():
+    x = np.zeros((1, 32, 48, 3), "float32")
+    x[0, 8, 12] = x[0, 8, 36] = x[0, 24, 12] = x[0, 24, 36] = 1
+    model = keras.Sequential([keras.layers.MaxPooling2D(2), PacConv2D(4, 3, padding="same")])
+    figure = visualize.kernels(model, x)
+    kernels, frames = drawn(figure, 4)
+    titles = [axes.get_title() for axes in figure.axes[1:5]]
+    for title, (left, top, _, _), kernel in zip(titles, frames, kernels):
+        row, column = (int(n) for n in title.strip("()").split(","))
+        assert (row // 2, column // 2) == (top + 1.5, left + 1.5)
+        assert kernel.std() > 0.2  # beside a spot
+
+
 def test_models_of_other_kinds(rng):
     x = rng.random((2, 12, 16, 3)).astype("float32")
     inner = keras.Sequential([PacConv2D(2, 3, padding="same", guide_filters=2, name="deep")])
@@ -154,6 +180,27 @@ def test_models_of_other_kinds(rng):
     upsampler = PacJointUpsample(4)  # written as a class
     figure = visualize.kernels(upsampler, [x[:, ::4, ::4, :1], x])
     assert len(figure.subfigs) == len(upsampler.up_convts) == 2
+
+
+def test_a_layer_that_is_called_twice_has_two_rows(rng):
+    layer = PacConv2D(3, 3, padding="same", name="shared")
+    both = [keras.Sequential([keras.Input((12, 16, 3)), layer]) for _ in range(2)]
+    figure = visualize.kernels(keras.Sequential(both), rng.random((1, 12, 16, 3)))
+    assert [row.get_suptitle() for row in figure.subfigs] == ["shared", "shared"]
+    assert "call" not in vars(layer)
+
+
+def test_a_layer_that_is_never_called_is_named():
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = PacConv2D(3, 3, name="unused")
+
+        def call(self, x):
+            return x
+
+    with pytest.raises(ValueError, match="must call the layers.*Received.*'unused'"):
+        visualize.kernels(Model(), X)
 
 
 def test_a_k_that_a_model_gives_to_a_layer_is_drawn(rng):

@@ -1,4 +1,4 @@
-"""Every script of the documentation runs, as plain Python."""
+"""The quick scripts of the documentation run as plain Python, too."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from tests.support.pages import DOCS, SCRIPTS
 from tests.support.paths import ROOT
 
-# These take longer than 15 seconds of one core.
+# These take longer than 15 seconds of one core. The site runs them (test_site.py), as all others.
 SLOW = {
     "guides/crf.py",
     "guides/export.py",
@@ -19,17 +19,13 @@ SLOW = {
     "guides/swap_layers.py",
     "guides/train_upsampling.py",
 }
+NAMES = {path.relative_to(DOCS).as_posix(): path for path in SCRIPTS}
 
 
-def marked(path):
-    name = path.relative_to(DOCS).as_posix()
-    return pytest.param(path, id=name, marks=pytest.mark.slow if name in SLOW else ())
-
-
-@pytest.mark.parametrize("path", [marked(path) for path in SCRIPTS])
-def test_a_script_runs(path, tmp_path):
+@pytest.mark.parametrize("name", sorted(NAMES.keys() - SLOW))
+def test_a_script_runs(name, tmp_path):
     process = subprocess.run(
-        [sys.executable, str(path)],
+        [sys.executable, str(NAMES[name])],
         cwd=tmp_path,
         env={
             **os.environ,
@@ -45,4 +41,4 @@ def test_a_script_runs(path, tmp_path):
 
 
 def test_the_slow_scripts_are_there():
-    assert SLOW <= {path.relative_to(DOCS).as_posix() for path in SCRIPTS}
+    assert SLOW <= NAMES.keys()

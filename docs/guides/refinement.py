@@ -98,12 +98,11 @@ show(image, rough=rough, crf=by_crf, pamr=by_pamr)
 
 # %% [markdown]
 # The CRF makes borders sharp and leaves corners round where the mask is wrong by more
-# pixels than it looks at. PAMR finds these corners, but it also follows edges inside an
-# object: the highlights of the cup, the stripes of the fur.
+# pixels than it looks at. PAMR finds more of these corners.
 #
 # ## When which
 #
-# The size of the cells says how far the mask is wrong. The gain of both methods depends
+# The size of the cells says how far the mask is wrong. Which method gains more depends
 # on it.
 
 # %%
@@ -145,9 +144,9 @@ for cell in (4, 8, 12, 20):
 # ## The arguments of the CRF
 #
 # `color_scale` says how far the colours of similar pixels differ, in units of an image
-# from 0 to 1. With a small one, noise already separates pixels and nothing moves; with
-# a large one all colours are alike, and the CRF only smooths the mask. `steps` says how
-# far labels travel: two pixels in each.
+# from 0 to 1. With a small one few neighbours count as similar, so little moves; with a
+# large one all do, edges no longer matter, and nothing is gained. `steps` says how far
+# labels travel: two pixels in each.
 
 # %%
 for scale in (0.01, 0.03, 0.1, 0.3, 3.0):

@@ -123,8 +123,8 @@ print(f"largest difference of the logits: {difference(swapped):.0e}")
 # %% [markdown]
 # The guide is multiplied by `scale`, 1e-4 unless you say otherwise. That suits features
 # as large as those of a VGG-16, which go into the hundreds. For an image from 0 to 1 it
-# keeps K, the adapting kernel, at 1: the swapped layer is still a plain convolution,
-# and training hardly moves it from there. So look at K:
+# keeps K, the adapting kernel, at 1: the swapped layer is a plain convolution, and
+# remains one. So here the scale has to be larger:
 
 # %%
 for scale in (1e-4, 1.0, 3.0, 10.0):

@@ -39,6 +39,7 @@ nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_execution_in_temp = True
+nb_merge_streams = True
 nb_output_stderr = "remove"
 # A guide is run again when the package has changed, not only when the guide has.
 _sources = sorted(PACKAGE.rglob("*.py")) + sorted(PACKAGE.rglob("*.h5"))

@@ -77,7 +77,7 @@ def fit(model, epochs, learning_rate):
 
 
 def mean_iou(model):
-    predicted = model.predict(pictures[test], verbose=0).argmax(-1)
+    predicted = np.argmax(model(pictures[test]), axis=-1)
     scores = []
     for kind in range(len(CLASSES)):
         both = ((predicted == kind) & (labels[test] == kind)).sum()
@@ -119,7 +119,7 @@ print(f"with the CRF:      {mean_iou(model):.3f}")
 # %%
 one = pictures[test][:1]
 figure, axes = plt.subplots(1, 4, figsize=(12, 3), layout="constrained")
-images = one[0], *(m.predict(one, verbose=0)[0].argmax(-1) for m in (alone, model))
+images = one[0], *(np.argmax(m(one)[0], axis=-1) for m in (alone, model))
 titles = "picture", "network alone", "with the CRF", "truth"
 for axis, image, title in zip(axes, (*images, labels[test][0]), titles):
     axis.imshow(image, vmin=0, vmax=len(CLASSES) - 1)
@@ -139,8 +139,7 @@ print(f"colours are alike where they differ by {color_scale:.2f} or less")
 print(f"weight of the network's logits: {float(crf.weights[0]):.2f}")
 
 # %%
-unary = network.predict(one, verbose=0)
-visualize.messages(crf, [unary, features(one)], image=one[0], labels=CLASSES)
+visualize.messages(crf, [network(one), features(one)], image=one[0], labels=CLASSES)
 
 # %% [markdown]
 # ## Choose the kernels

@@ -108,7 +108,7 @@ train(adaptive)
 
 # %%
 one = [noisy[160:161], picture[160:161]]
-results = [network.predict(one, verbose=0) for network in (plain, adaptive)]
+results = [network(one) for network in (plain, adaptive)]
 figure, axes = plt.subplots(1, 4, figsize=(12, 3), layout="constrained")
 titles = "noisy depth", "plain convolutions", "pixel-adaptive", "truth"
 for axis, image, title in zip(axes, (noisy[160:], *results, depth[160:]), titles):
@@ -167,10 +167,7 @@ for scale in (0.1, 1, 10, 100):
 # %%
 adaptive.save("denoiser.keras")
 again = keras.models.load_model("denoiser.keras")
-inputs = [noisy[160:], picture[160:]]
-float(
-    np.abs(again.predict(inputs, verbose=0) - adaptive.predict(inputs, verbose=0)).max()
-)
+float(np.abs(np.subtract(again(one), adaptive(one))).max())
 
 # %% [markdown]
 # All arguments are in the reference: {py:class}`keras_pac.layers.PacConv2D`,

@@ -33,11 +33,10 @@ def features(features, image=None):
         ImportError: if matplotlib is not installed.
 
     Example:
-
-    >>> guide = keras.random.normal((1, 12, 16, 8))
-    >>> figure = keras_pac.visualize.features(guide)
-    >>> figure.axes[0].get_title()
-    'features: ... of the variance'
+        >>> guide = keras.random.normal((1, 12, 16, 8))
+        >>> figure = keras_pac.visualize.features(guide)
+        >>> figure.axes[0].get_title()
+        'features: ... of the variance'
     """
     features = _check_features(features)
     image = None if image is None else check_picture(image, features.shape[:2], "`features`")

@@ -52,12 +52,11 @@ def kernels(layer, inputs, pixels=None, image=None):
         ImportError: if matplotlib is not installed.
 
     Example:
-
-    >>> x, guide = keras.random.normal((1, 12, 16, 2)), keras.random.normal((1, 12, 16, 3))
-    >>> layer = keras_pac.PacConv2D(4, 5, padding="same")
-    >>> figure = keras_pac.visualize.kernels(layer, [x, guide], [(2, 3), (8, 9)])
-    >>> [axes.get_title() for axes in figure.axes[:3]]
-    ['guide', '(2, 3)', '(8, 9)']
+        >>> x, guide = keras.random.normal((1, 12, 16, 2)), keras.random.normal((1, 12, 16, 3))
+        >>> layer = keras_pac.PacConv2D(4, 5, padding="same")
+        >>> figure = keras_pac.visualize.kernels(layer, [x, guide], [(2, 3), (8, 9)])
+        >>> [axes.get_title() for axes in figure.axes[:3]]
+        ['guide', '(2, 3)', '(8, 9)']
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 3

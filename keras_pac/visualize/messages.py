@@ -49,12 +49,11 @@ def messages(crf, inputs, image=None, labels=None):
         ImportError: if matplotlib is not installed.
 
     Example:
-
-    >>> unary, features = keras.random.normal((1, 8, 9, 4)), keras.random.normal((1, 8, 9, 3))
-    >>> crf = keras_pac.PacCRF({"kernel_size": 3, "compatibility": "potts"}, steps=3)
-    >>> figure = keras_pac.visualize.messages(crf, [unary, features])
-    >>> [axes.get_title() for axes in figure.axes[:4]]
-    ['features', 'labels before', 'vote of kernel 1 (potts, 3x3)', 'labels after']
+        >>> unary, features = keras.random.normal((1, 8, 9, 4)), keras.random.normal((1, 8, 9, 3))
+        >>> crf = keras_pac.PacCRF({"kernel_size": 3, "compatibility": "potts"}, steps=3)
+        >>> figure = keras_pac.visualize.messages(crf, [unary, features])
+        >>> [axes.get_title() for axes in figure.axes[:4]]
+        ['features', 'labels before', 'vote of kernel 1 (potts, 3x3)', 'labels after']
 
     Reference:
         Su et al., Pixel-Adaptive Convolutional Neural Networks, CVPR 2019, section 4.2,

@@ -49,11 +49,10 @@ def upsampling(target, image, result=None, truth=None):
         ImportError: if matplotlib is not installed.
 
     Example:
-
-    >>> depth, picture = np.random.rand(6, 8), np.random.rand(12, 16, 3)
-    >>> figure = keras_pac.visualize.upsampling(depth, picture, result=np.ones((12, 16)))
-    >>> [axes.get_title() for axes in figure.axes[:5]]
-    ['picture', 'target (6x8)', 'bilinear', 'result', 'result - bilinear']
+        >>> depth, picture = np.random.rand(6, 8), np.random.rand(12, 16, 3)
+        >>> figure = keras_pac.visualize.upsampling(depth, picture, result=np.ones((12, 16)))
+        >>> [axes.get_title() for axes in figure.axes[:5]]
+        ['picture', 'target (6x8)', 'bilinear', 'result', 'result - bilinear']
 
     Reference:
         Kopf et al., Joint Bilateral Upsampling, SIGGRAPH 2007.

@@ -354,13 +354,17 @@ def _output(command):
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
-def main():
+def make_parser():
     parser = argparse.ArgumentParser(prog="python -m keras_pac.build", description="Build the op.")
     add = parser.add_argument
     add("--folder", type=pathlib.Path, help="where it goes (a folder of the user's cache)")
     add("--objects", type=pathlib.Path, help="for what a next build can use again")
     add("--optional", action="store_true", help="report a failure, but don't exit with one")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main():
+    arguments = make_parser().parse_args()
     try:
         folder = arguments.folder or _cache_folder()
         changed = build(folder, arguments.objects, installed_adapters())

@@ -4,16 +4,11 @@ import shutil
 
 import pytest
 
-from tests.support.pages import run_blocks
-from tests.support.paths import REFERENCE_MODELS
+from tests.support.pages import MARKDOWN, run_blocks
+from tests.support.paths import REFERENCE_MODELS, ROOT
 
 PAGES = [
-    "README.md",
-    "docs/extending.md",
-    "docs/migrating.md",
-    "docs/results/exports.md",
-    "docs/how_it_works/implementations.md",
-    "docs/how_it_works/compiled_op.md",
+    path.relative_to(ROOT).as_posix() for path in MARKDOWN if "\n```python\n" in path.read_text()
 ]
 # The files that a page speaks of.
 FILES = {"docs/migrating.md": {"their_file.pth": REFERENCE_MODELS / "pac_x8.pth"}}

@@ -75,17 +75,19 @@ def test_the_tables_translate_the_reference_layers(name, page):
     arrays = dict(np.load(GOLDEN / f"{name}.npz"))
     config = json.loads(str(arrays["config"]))
     kind, to_filter = LAYERS[config["op"]]
-    layer = kind(dtype="float64", **old_arguments(config, page))
+    arguments = old_arguments(config, page)
+    layer = kind(dtype="float64", **arguments)
     x, guide = (page["channels_last"](arrays[key]) for key in ("x", "guide"))
     layer.build([x.shape, guide.shape])
     weights = {
         "kernel": page[to_filter](arrays["weight"]) if to_filter else None,
         "bias": arrays.get("bias"),
-        "alpha": arrays.get("inv_alpha"),
-        "exponent": arrays.get("inv_lambda"),
+        # Those that are not trained are not in the file; Keras would start them in float32.
+        "alpha": arrays.get("inv_alpha", arguments.get("alpha")),
+        "exponent": arrays.get("inv_lambda", arguments.get("exponent")),
         "smoothing": arrays["smooth_kernel"][0, 0] if "smooth_kernel" in arrays else None,
     }
-    for weight in layer.trainable_weights:
+    for weight in layer.weights:
         weight.assign(weights[weight.name])
     if "kernel_in" in arrays:
         y = layer(x, adapting_kernel=page["taps_last"](arrays["kernel_in"]))

@@ -1,6 +1,7 @@
 """What all pixel-adaptive layers share: the guide and its adapting kernel."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pac.layers.smoothing import Smoothing
@@ -127,7 +128,8 @@ class BasePacLayer(keras.layers.Layer):
             for name in ("alpha", "exponent"):
                 weight = self.add_weight(
                     shape=(guide_shape[-1],) if self.channel_wise else (),
-                    initializer=keras.initializers.Constant(getattr(self, name)),
+                    # Of a Python float, TensorFlow would keep the digits of float32.
+                    initializer=keras.initializers.Constant(np.float64(getattr(self, name))),
                     trainable=self.trainable_kernel,
                     name=name,
                     **options,
@@ -137,7 +139,7 @@ class BasePacLayer(keras.layers.Layer):
             size = self._smoothing.size
             self.smoothing_weight = self.add_weight(
                 shape=(size, size),
-                initializer=keras.initializers.Constant(1 / size**2),
+                initializer=keras.initializers.Constant(np.float64(1 / size**2)),
                 name="smoothing",
                 **options,
             )

@@ -66,7 +66,8 @@ class MeanFieldStep(keras.layers.Layer):
     def _scalar(self, name, value, trainable):
         if not trainable:
             return value
-        return self.add_weight(shape=(), initializer=keras.initializers.Constant(value), name=name)
+        constant = keras.initializers.Constant(np.float64(value))  # all digits, see BasePacLayer
+        return self.add_weight(shape=(), initializer=constant, name=name)
 
     def call(self, q, weighted_unary, adapting_kernels, softmax):
         kernels = list(zip(self.kernels, self._parts, adapting_kernels))

@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pac.ops import checks, position_color_features
@@ -65,7 +66,7 @@ class PositionColorFeatures(keras.layers.Layer):
         self._log_scales = {
             name: self.add_weight(
                 shape=(),
-                initializer=keras.initializers.Constant(math.log(start)),
+                initializer=keras.initializers.Constant(np.float64(math.log(start))),
                 name=f"log_{name}",
             )
             for name, start in starts.items()

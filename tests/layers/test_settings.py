@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pac import PacConv2D, PacConv2DTranspose, PacPool2D
+from keras_pac import PacConv2D, PacConv2DTranspose, PacCRF, PacPool2D, PairwiseKernel
+from keras_pac.layers import PositionColorFeatures
 from tests.support.layer_cases import INVERSE, LAYERS, inputs_of, layer_of
 from tests.support.tolerances import assert_close
 
@@ -25,6 +26,21 @@ def test_config_makes_the_same_layer(name, rng):
         if isinstance(value, (int, float, bool)) and key not in ("kernel_size", "strides"):
             if key != "dilation_rate":
                 assert layer.get_config()[key] == value
+
+
+def test_initial_values_have_all_digits_of_float64():
+    options = {"kernel_type": "inverse", "alpha": 0.1, "exponent": 0.3, "smoothing": ("learned", 3)}
+    layer = PacConv2D(2, 3, dtype="float64", **options)
+    layer.build((1, 8, 8, 2))
+    crf = PacCRF(PairwiseKernel(3, "potts", spatial_filter=False, weight=0.1), dtype="float64")
+    crf.build([(1, 8, 8, 2), (1, 8, 8, 3)])
+    features = PositionColorFeatures(color_scale=0.1, dtype="float64")
+    features.build((1, 8, 8, 3))
+    assert float(layer.alpha_weight.value) == 0.1
+    assert float(layer.exponent_weight.value) == 0.3
+    assert np.array(layer.smoothing_weight.value)[0, 0] == 1 / 9
+    assert -0.1 in [float(w.value) for w in crf.weights]
+    assert [float(w.value) for w in features.weights] == [np.log(0.1)]
 
 
 def test_the_config_has_every_argument():

@@ -26,8 +26,10 @@ test: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2
 
+# The site and the core's C++ tests do not depend on the versions of the dependencies.
 test-oldest:
-	PIP_CONSTRAINT=$(CURDIR)/constraints-oldest.txt $(MAKE) test VENV=.venv-oldest
+	PIP_CONSTRAINT=$(CURDIR)/constraints-oldest.txt PYTEST_ADDOPTS='--ignore=tests/docs --ignore=tests/core' \
+		$(MAKE) test VENV=.venv-oldest
 
 test-slow: $(INSTALLED)
 	$(BUILD_OP) --optional

@@ -36,7 +36,7 @@ def save_comparison(path, guide, low, truth, results):
     columns = max(3, len(results))
     rows = 1 + 2 * -(-len(results) // columns)
     ratio = truth.shape[0] / truth.shape[1]
-    size = (4 * columns, rows * (4 * ratio + 0.4))
+    size = (4 * columns, rows * (4 * ratio + 0.5))
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
@@ -46,7 +46,7 @@ def save_comparison(path, guide, low, truth, results):
     for axis, name in zip(places, names, strict=True):
         image, style = panels[name]
         axis.imshow(image, interpolation="nearest", **style)
-        axis.set_title(name, fontsize=9)
+        axis.set_title(name, fontsize=14)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_write(path) as file:

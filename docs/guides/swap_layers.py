@@ -193,7 +193,7 @@ print(f"decoder, from the start  {mean_iou(from_start):.1f}")
 # - A scale at which K is far from 1 costs a trained network points at first: 10 at a
 #   mean K of 0.67 to 0.86.
 # - A {py:func}`PAC-CRF <keras_pac.models.with_pac_crf>` behind the trained network gave
-#   1.1 points.
+#   0.8 points.
 #
 # So on photographs, begin with a CRF behind a trained network, and use PAC layers where
 # the network's own resolution is the limit, or from the start.

@@ -14,16 +14,19 @@
 # ```
 #
 # The first line installs keras_pac with TensorFlow. The second one builds the fast
-# code into your cache folder: it takes about a minute and needs a C++ compiler.
+# code into your cache folder: it takes one to three minutes and needs a C++ compiler.
 # Without it everything works, too, but slower. The third one is for the pictures on
-# this page. With JAX or PyTorch you need no TensorFlow: see
-# {doc}`/how_it_works/implementations`.
+# this page. With JAX or PyTorch you need no TensorFlow: see {doc}`/installation`.
 #
 # ```bash
 # python -m keras_pac.info
 # ```
 #
 # says what is installed, which implementation runs, and why.
+#
+# This page and the guides are written for a notebook (`pip install jupyter`), which
+# shows the pictures. In a script, end with `plt.show()`; figures of
+# `keras_pac.visualize` are saved with `figure.savefig("name.png")`.
 #
 # ## Make a depth map sharp
 #

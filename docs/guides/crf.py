@@ -146,16 +146,17 @@ visualize.messages(crf, [network(one), features(one)], image=one[0], labels=CLAS
 #
 # | | compatibility | what is trained |
 # |---|---|---|
-# | `"potts"` | like pixels want the same label | one weight |
-# | `"2d"` | which labels go together | a matrix of labels × labels |
-# | `"4d"` | which labels go together at each offset | a matrix for each tap |
+# | `"potts"` | like pixels want the same label | a filter of one number a tap |
+# | `"2d"` | which labels go together | such a filter, and a matrix of labels |
+# | `"4d"` | which labels go together at each offset | a matrix of labels for each tap |
 #
 # - `dilation_rate=4` lets a window of 5×5 reach 8 pixels far, at the cost of one of
 #   5×5.
 # - Several kernels add up: `[PairwiseKernel(5, "4d", dilation_rate=4),
 #   PairwiseKernel(5, "4d", dilation_rate=16)]`.
 # - `blur=4` compares means of 4×4 pixels: cheaper, and further.
-# - `weight` is its weight at first: with 1, the 24 neighbours outweigh most networks.
+# - `weight` is the factor of its message: with 1, the 24 neighbours outweigh most
+#   networks at first.
 #
 # How it does on photographs, and beside a CRF that compares every pixel with every
 # other, is in {doc}`/results/segmentation`; refinement that needs no training in

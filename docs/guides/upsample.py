@@ -57,6 +57,10 @@ for kind, values in maps.items():
         print(f"{kind:8} told {told!r:10} error {error(result):.2f} pixels")
 
 # %% [markdown]
+# On this picture it matters for averages only. On the real data of
+# {doc}`/results/joint_upsampling` it does for both.
+
+# %% [markdown]
 # ## Other units
 #
 # A change of unit passes through: the network sees every map in units of its own. So

@@ -129,10 +129,10 @@ keras_pac.visualize.messages(crf, [unary, features], image=image[0].clip(0, 1))
 # labels, and a matrix over pairs of labels; `"potts"` one filter, with each label by
 # itself. `"none"` is a plain convolution that needs no features.
 #
-# $G$ is a Gaussian over the window ($\sigma$ = a quarter of its size) with mean 1,
-# and 0 in the middle: a pixel sends no message to itself. For `"2d"` and `"4d"` a
-# message is a penalty from other labels, to be subtracted; for `"potts"` a reward
-# from the same label, so its weight is negative.
+# $G$ is a Gaussian over the window ($\sigma$ = a quarter of its size) of mean 1,
+# whose middle is then set to 0: a pixel sends no message to itself. For `"2d"` and
+# `"4d"` a message is a penalty from other labels, to be subtracted; for `"potts"` a
+# reward from the same label, so its weight is negative.
 #
 # The filters and $M$ are trained, and so is $w_u$ (unless `fixed_weighting=True`).
 # $w_k$ is a constant, since $W$ can take any factor; only with
@@ -159,10 +159,10 @@ for compatibility in ("4d", "2d", "potts", "none"):
 #   $b^2$ times fewer windows. Images whose size is no multiple of $b$ get cells at
 #   the border that reach beyond it, and only the pixels inside are averaged.
 #
-# The reach is $b\, d\, \tfrac{k - 1}{2}$. Kernels of different reach can be combined,
-# as in `PacCRF([PairwiseKernel(5, "4d", dilation_rate=4), PairwiseKernel(5, "4d",
-# dilation_rate=16)])`. What a single wrong pixel sends to its surroundings, in an
-# image of one colour:
+# The reach is $b\, d\, \tfrac{k - 1}{2}$, with $b > 1$ up to two cells more. Kernels
+# of different reach can be combined, as in `PacCRF([PairwiseKernel(5, "4d",
+# dilation_rate=4), PairwiseKernel(5, "4d", dilation_rate=16)])`. What a single wrong
+# pixel sends to its surroundings, in an image of one colour:
 
 # %%
 dot = np.zeros((1, 65, 65, 2), "float32")

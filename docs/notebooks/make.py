@@ -12,6 +12,7 @@ INSTALL = """\
 import importlib.util
 
 if importlib.util.find_spec("keras_pac") is None:  # as in Colab
+    # From an index, once it is there. Before, install a wheel of `make wheel` instead.
     %pip install --quiet keras-pac matplotlib scikit-image"""
 
 
@@ -37,6 +38,9 @@ def notebook_of(name):
 def without_roles(cell):
     """A cell whose links to other pages are names, since a notebook stands alone."""
     if cell.cell_type == "markdown":
+        cell.source = re.sub(
+            r"\{doc\}`/?([^`<]*)`", r"the page `\1` of the documentation", cell.source
+        )
         cell.source = re.sub(
             r"\{[\w:]+\}`/?([^`<]*?)(?: <[^>]*>)?`", r"`\1`", cell.source
         )

@@ -15,6 +15,7 @@ def feature_colors(features):
     """
     height, width, channels = features.shape
     x = features.reshape(-1, channels).astype(np.float64)
+    x = x / (np.abs(x).max() or 1)  # so that squares stay finite
     x = np.where(np.ptp(x, 0) > 0, x - x.mean(0), 0)  # a mean of equal numbers may be rounded
     variances, directions = np.linalg.eigh(x.T @ x)  # from the smallest to the largest
     variances, directions = variances[::-1][:3], directions[:, ::-1][:, :3]

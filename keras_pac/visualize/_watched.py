@@ -11,7 +11,8 @@ def layers_in(value, kinds, names):
     found = list(dict.fromkeys(found))  # two models may share a layer
     if not found:
         raise ValueError(
-            f"The layer must be one of {names}, or a model that contains one. "
+            f"The layer must be one of {names}, or a model that contains one, not inside a layer "
+            "of another kind. "
             f"Received: {type(value).__name__}"
         )
     return found
@@ -51,6 +52,8 @@ def watch(layers, method, model, inputs):
     A graph of layers would not tell that of a model that is written as a class, nor which tensor is
     which argument. Here the method gets the arguments as `call` does, in the types of the layer.
     """
+    if isinstance(model, keras.Model) and not model.built:
+        model(inputs)  # else Keras would trace it to build it, and the calls of the trace be seen
     seen = []
     for layer in layers:
         layer.call = _watched(layer, method, seen)

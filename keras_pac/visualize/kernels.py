@@ -25,7 +25,8 @@ def kernels(layer, inputs, pixels=None, image=None):
 
     Beside the picture there is a column for each pixel: its K above, and below it what the window
     sees, which is framed in the same colour in the picture. A tap that meets no pixel of the input
-    is grey: those beyond the border, and those on the zeros that a transposed convolution inserts.
+    is grey: those beyond the border, and those on the zeros that a transposed convolution inserts;
+    so is one whose K is not a number.
     All kernels of a layer have the same scale, from 0 to their largest value. A model has such a
     row for every call of a pixel-adaptive layer.
 
@@ -63,8 +64,8 @@ def kernels(layer, inputs, pixels=None, image=None):
         (arXiv 1904.05373).
     """
     layers = layers_in(layer, BasePacLayer, KINDS)
-    inputs = first_image(inputs)
     is_model = layer is not layers[0]
+    one = first_image(inputs)
     picture_size, pixel_size = (_model_size if is_model else _layer_sizes)(layers[0], inputs)
     pixels = None if pixels is None else _check_pixels(pixels, pixel_size)
     if image is not None:
@@ -72,7 +73,7 @@ def kernels(layer, inputs, pixels=None, image=None):
         image = check_picture(image, picture_size, reference)
     need_matplotlib()
 
-    calls = watch(layers, "_adapting_kernel", layer, inputs)
+    calls = watch(layers, "_adapting_kernel", layer, one)
     maps = [KernelMap.of(each, *call) for each, call, _ in calls]
     if pixels is None:
         pixels = maps[0].most_varied()
@@ -101,7 +102,10 @@ def _model_size(layer, inputs):
 
 
 def _check_pixels(pixels, size):
-    array = np.asarray(pixels)
+    try:
+        array = np.asarray(pixels)
+    except ValueError:  # lists of several lengths
+        array = np.empty(0)
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu" or not len(array):
         raise ValueError(
             "`pixels` must be a list of (row, column), integers, at least one. "

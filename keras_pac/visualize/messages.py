@@ -124,4 +124,5 @@ def _legend(figure, names, drawn):
 
     colors = label_colors(len(names))
     handles = [Patch(color=colors[label], label=names[label]) for label in drawn]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=8)
+    columns = -(-len(handles) // 12)
+    figure.legend(handles=handles, loc="outside right upper", fontsize=8, ncols=columns)

@@ -62,6 +62,13 @@ def test_a_rare_difference_is_drawn():
     np.testing.assert_array_equal(colors_of(features)[0][..., 0], expected)
 
 
+def test_the_size_of_features_does_not_count(rng):
+    features = rng.normal(size=(12, 16, 8))
+    small, large = (visualize.features(features * size) for size in (1.0, 1e300))
+    colors = [figure.axes[0].images[0].get_array() for figure in (small, large)]
+    np.testing.assert_allclose(*colors, atol=1e-6)
+
+
 def test_constant_features_are_grey():
     assert (colors_of(np.full((4, 5, 6), 0.1, "float32"))[0] == 0.5).all()
 

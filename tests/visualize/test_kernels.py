@@ -182,6 +182,20 @@ def test_models_of_other_kinds(rng):
     assert len(figure.subfigs) == len(upsampler.up_convts) == 2
 
 
+class WrittenAsAClass(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.pac = PacConv2D(2, 3, padding="same", name="pac")
+
+    def call(self, x):
+        return self.pac(x)
+
+
+def test_a_model_that_is_not_built_has_a_row_for_each_call_and_none_for_building_it(rng):
+    figure = visualize.kernels(WrittenAsAClass(), rng.random((1, 12, 16, 3)))
+    assert [row.get_suptitle() for row in figure.subfigs] == ["pac"]
+
+
 def test_a_layer_that_is_called_twice_has_two_rows(rng):
     layer = PacConv2D(3, 3, padding="same", name="shared")
     both = [keras.Sequential([keras.Input((12, 16, 3)), layer]) for _ in range(2)]
@@ -241,7 +255,9 @@ WRONG = {
     ),
     "no array": ((LAYER, "x"), "arrays or tensors", "str"),
     "an empty batch": ((LAYER, X[:0]), "arrays or tensors", "(0, 12, 16, 3)"),
-    "no batch": ((LAYER, X[0]), "4 dimensions", "(1, 16, 3)"),
+    "no batch": ((LAYER, X[0]), "4 dimensions", "(12, 16, 3)"),
+    "batches of two sizes": ((LAYER, [X, np.zeros((2, 12, 16, 3), "float32")]), "must fit", "(2, "),
+    "pixels of two lengths": ((LAYER, X, [(1, 2), (3,)]), "list of (row, column)", "(3,)"),
     "a guide that does not fit": ((LAYER, [X, X[:, 1:]]), "must fit", "(1, 11, 16, 3)"),
     "no pixel": ((LAYER, X, []), "at least one", "[]"),
     "half a pixel": ((LAYER, X, [(0.5, 1)]), "integers", "0.5"),

@@ -157,7 +157,11 @@ print(f"decoder, by image    {mean_iou(swapped):.1f}")
 # %% [markdown]
 # Here the swap pays, even before it is trained: the guide tells `decoder` where the
 # edges are, which the network had lost on its way to a quarter of the resolution. Now a
-# layer inside, guided by early features:
+# layer inside, guided by early features. These are what `fine` sees in the image:
+
+# %%
+fine = keras.Model(network.input, network.get_layer("fine").output)
+visualize.features(fine(test[0][:1]), image=test[0][0])
 
 # %%
 inside = swap_conv2d(network, ["deep"], guide="fine", scale=1.0, copy=True)

@@ -19,6 +19,7 @@ SMALL = Case("small", 1, 128, 128, 16, 8, 2, 3, strides=2, layer="PacConv2DTrans
 POOLING = Case("pooling", 1, 16, 16, 4, 4, 2, 3, layer="PacPool2D", dtype="mixed_bfloat16")
 
 
+@pytest.mark.slow
 def test_report(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     from benchmarks import run
@@ -64,6 +65,7 @@ def test_rates_are_positive():
     assert min(bounds.rates().values()) > 0
 
 
+@pytest.mark.slow
 def test_small_calls_table(capsys):
     from benchmarks import small_calls
 
@@ -73,6 +75,7 @@ def test_small_calls_table(capsys):
         assert re.search(rf"^{label} +keras +\d+ ", printed, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_threads_table(capsys):
     from benchmarks import threads
 
@@ -92,6 +95,7 @@ def test_what_can_run_is_measured():
     assert ("compiled" in chosen) == (not keras_pac.not_supported_reasons("compiled"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("installed", [False, True])
 def test_crf_table(installed, capsys, monkeypatch):
     from benchmarks import crf
@@ -124,6 +128,7 @@ def test_the_full_crf_runs():
     assert_close(q.sum(-1), np.ones((8, 9)), "float32")
 
 
+@pytest.mark.slow
 def test_refinement_table(capsys, monkeypatch):
     from benchmarks import refinement
 
@@ -152,6 +157,7 @@ def test_both_layers_of_a_case_have_the_same_weights_and_output(case):
     assert tuple(keras_layer.compute_output_shape(case.input_shape)) == case.output_shape
 
 
+@pytest.mark.slow
 def test_another_backend_is_timed(tmp_path):
     pytest.importorskip("jax")
     pytest.importorskip("matplotlib")

@@ -26,10 +26,11 @@ test: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2
 
-# The site and the core's C++ tests do not depend on the versions of the dependencies.
+# Without the site, the core in C++ and the drawn examples of what other tests have by name.
+test-oldest: export PIP_CONSTRAINT = $(CURDIR)/constraints-oldest.txt
+test-oldest: export PYTEST_ADDOPTS = --ignore=tests/docs --ignore=tests/core --ignore=tests/properties
 test-oldest:
-	PIP_CONSTRAINT=$(CURDIR)/constraints-oldest.txt PYTEST_ADDOPTS='--ignore=tests/docs --ignore=tests/core' \
-		$(MAKE) test VENV=.venv-oldest
+	$(MAKE) test VENV=.venv-oldest
 
 test-slow: $(INSTALLED)
 	$(BUILD_OP) --optional

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+import keras_pac
 from keras_pac.ops._implementations import library
 from tests.support.paths import ROOT
 from tests.support.processes import output_of, run_python
@@ -96,3 +97,13 @@ def test_an_adapter_for_a_newer_interface_is_refused(tmp_path):
     """JAX itself would find out later, and then not start at all."""
     copy_with_changes(tmp_path, library.XLA_ADAPTER, {"ffi": "0.99"})
     assert "was built for version 0.99 of XLA's interface" in reason(tmp_path)
+
+
+@needs_jax
+def test_a_cache_for_another_jax_does_not_hide_the_libraries_of_the_package(tmp_path):
+    package, cache = tmp_path / "package", tmp_path / "keras_pac" / keras_pac.__version__
+    for folder, changes in ((package, {}), (cache, {"ffi": "0.99"})):
+        folder.mkdir(parents=True)
+        copy_with_changes(folder, library.XLA_ADAPTER, changes)
+    output = output_of(PROGRAM, [package], KERAS_BACKEND="jax", XDG_CACHE_HOME=str(tmp_path))
+    assert output.splitlines()[0] == "compiled (1, 5, 6, 4)"

@@ -127,7 +127,24 @@ def refusal(folder, adapter_name=None):
             return f"{damage}: {how()} again."
     if len(libraries) > 1 and infos[1].get("core") != infos[0].get("state"):
         return f"{libraries[1].name} was built for another {CORE}: {how()} again."
+    if libraries[-1].name == XLA_ADAPTER and keras.backend.backend() == "jax":
+        return _refusal_by_jax(infos[-1])
     return None
+
+
+def _refusal_by_jax(info):
+    """A sentence if an adapter is for a newer interface than JAX has here; or None."""
+    import jaxlib
+
+    # JAX would find out later, and then not start at all.
+    built = info.get("ffi", "0")
+    here = ffi_version(pathlib.Path(jaxlib.__file__).parent / "include")
+    if tuple(map(int, built.split("."))) <= here:
+        return None
+    return (
+        f"{XLA_ADAPTER} was built for version {built} of XLA's interface, and this JAX has "
+        f"{'.'.join(map(str, here))}: {how()} again."
+    )
 
 
 def _missing(folder):
@@ -201,17 +218,7 @@ def load():
         core.kpac_cpu_threads  # noqa: B018 - an AttributeError for a core from before this interface
         if keras.backend.backend() == "jax":
             import jax
-            import jaxlib
 
-            # JAX would find out later, and then not start at all.
-            built = read_info(folder / XLA_ADAPTER).get("ffi", "0")
-            here = ffi_version(pathlib.Path(jaxlib.__file__).parent / "include")
-            if tuple(map(int, built.split("."))) > here:
-                there = ".".join(map(str, here))
-                return (
-                    f"{XLA_ADAPTER} was built for version {built} of XLA's interface, and this JAX "
-                    f"has {there}: {how()} again."
-                )
             adapter_library = ctypes.CDLL(str(folder / XLA_ADAPTER))
             for platform in ("cpu", "CUDA") if has_cuda() else ("cpu",):
                 handler = getattr(adapter_library, f"kpac_xla_{platform.lower()}")

@@ -15,12 +15,16 @@ import keras_pac
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
-MODULES = {
-    "keras_pac": keras_pac,
-    **{name: getattr(keras_pac, name) for name in ("convert", "initializers", "layers", "models")},
-    "ops": keras_pac.ops,
-    "visualize": keras_pac.visualize,
-}
+MODULES = (
+    keras_pac,
+    keras_pac.convert,
+    keras_pac.layers,
+    keras_pac.models,
+    keras_pac.ops,
+    keras_pac.visualize,
+)
+NAMES = {name for module in MODULES for name in module.__all__ if callable(getattr(module, name))}
+NAMES.add("BilinearUpsampling")  # of initializers, a module without __all__
 
 
 class Page(html.parser.HTMLParser):
@@ -91,11 +95,7 @@ def test_every_public_name_is_in_the_reference(site):
     data = (site / "objects.inv").read_bytes()
     inventory = InventoryFile.loads(data, uri="").data
     described = {name for kind in ("py:class", "py:function") for name in inventory.get(kind, {})}
-    by_place = {name.rpartition(".")[2] for name in described}
-    for module_name, module in MODULES.items():
-        for name in module.__all__:
-            if callable(getattr(module, name)):
-                assert name in by_place, f"{module_name}.{name}"
+    assert NAMES <= {name.rpartition(".")[2] for name in described}
 
 
 def test_every_page_can_be_found_by_the_search(site, pages):

@@ -12,8 +12,7 @@ def layers_in(value, kinds, names):
     if not found:
         raise ValueError(
             f"The layer must be one of {names}, or a model that contains one, not inside a layer "
-            "of another kind. "
-            f"Received: {type(value).__name__}"
+            f"of another kind. Received: {type(value).__name__}"
         )
     return found
 

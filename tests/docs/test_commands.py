@@ -17,6 +17,7 @@ import pytest
 import examples.joint_upsampling.__main__
 import examples.segmentation.__main__
 import keras_pac.build
+from tests.support.makefile import TARGETS
 from tests.support.pages import DOCS, MARKDOWN, SCRIPTS, fences_of, markdown_of
 from tests.support.paths import ROOT
 
@@ -28,7 +29,6 @@ PARSERS = {
     "examples.segmentation": examples.segmentation.__main__.make_parser,
     "keras_pac.build": keras_pac.build.make_parser,
 }
-TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 LANGUAGES = {"python", "bash", "console"}
 RUN_ELSEWHERE = {(DOCS / "migrating.md", "py")}  # test_migrating.py runs these
 each_page = pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """The pages of the documentation: Markdown, and scripts whose comments are Markdown."""
 
 import re
+import shutil
 
-from tests.support.paths import ROOT
+from tests.support.paths import REFERENCE_MODELS, ROOT
 
 DOCS = ROOT / "docs"
 MARKDOWN = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+# The files that a page speaks of.
+FILES = {"docs/migrating.md": {"their_file.pth": REFERENCE_MODELS / "pac_x8.pth"}}
 SCRIPTS = [p for p in sorted(DOCS.rglob("*.py")) if p.read_text().startswith("# %%")]
 
 
@@ -29,18 +32,20 @@ def fences_of(text):
         yield text[: block.start(2)].count("\n"), block[1], block[2]
 
 
-def blocks_of(name, languages=("python",)):
-    """The blocks ```LANGUAGE of a page, compiled so that an error names the line of the page."""
-    text = (ROOT / name).read_text()
-    fence = re.compile(rf"^```(?:{'|'.join(languages)})\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-    for block in fence.finditer(text):
-        empty_lines = "\n" * text[: block.start(1)].count("\n")
-        yield compile(empty_lines + block[1], name, "exec")
+def is_python(language, code):
+    return language == "python"
 
 
-def run_blocks(name, languages=("python",)):
-    """Run the blocks of a page from top to bottom; return what they define."""
+def run_blocks(name, wanted=is_python):
+    """Run blocks of a page from top to bottom, in the current folder; return what they define.
+
+    `wanted(language, code)` tells which. The files that the page speaks of are put there first.
+    """
+    for file, source in FILES.get(name, {}).items():
+        shutil.copy(source, file)
     namespace = {}
-    for block in blocks_of(name, languages):
-        exec(block, namespace)
+    for line_before, language, code in fences_of((ROOT / name).read_text()):
+        if wanted(language, code):
+            # Empty lines in front, so that an error names the line of the page.
+            exec(compile("\n" * line_before + code, name, "exec"), namespace)
     return namespace

@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 
 from keras_pac import PacConv2D, PacConv2DTranspose, PacPool2D, visualize
 from keras_pac.models import PacJointUpsample
+from tests.support.errors import refused
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (12, 16, 3), np.uint8)
 
@@ -274,10 +275,8 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_bad_input_is_named(name):
     arguments, rule, received = WRONG[name]
-    with pytest.raises(ValueError) as error:
+    with refused(rule, received):
         visualize.kernels(*arguments)
-    rule_told, received_told = str(error.value).split("Received", 1)
-    assert rule in rule_told and received in received_told
     assert not LAYER.built  # nothing was computed
 
 

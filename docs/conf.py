@@ -54,7 +54,6 @@ myst_heading_anchors = 3
 default_role = "code"
 autodoc_typehints = "none"
 autosummary_generate = True
-autosummary_imported_members = True
 napoleon_custom_sections = [
     ("Call arguments", "params_style"),
     "Input shape",

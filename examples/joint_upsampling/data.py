@@ -9,6 +9,7 @@ from examples.joint_upsampling.augmentation import change_guide, change_target, 
 from examples.joint_upsampling.low_resolution import fill_unknown, low_resolution
 from examples.training.data import kept, load_examples, numbered, readable, seeds, with_options
 from examples.training.errors import UserError
+from keras_pac.models.upsample import KINDS
 
 # How `--low-res any` makes low-res targets, and what the network is told of half of the crops.
 MIXTURE = {"center": 1.0, "pillow": -1.0, "area": -1.0}
@@ -48,6 +49,11 @@ def channels_of(examples):
 def low_res_or_default(how, channels):
     """The paper's ways: the centre of a cell for depth, antialiased bilinear for flow."""
     return ("bilinear" if channels == 2 else "center") if how in (None, "any") else how
+
+
+def kind_of(how):
+    """What `keras_pac.upsample` calls low-res targets that are made in a way of `LOW_RES`."""
+    return {"center": "center", "last": "any"}.get(how, "average")
 
 
 def arrays(examples):
@@ -158,6 +164,8 @@ def network_example(guide, target, known, seed, args):
         how = low_res_or_default(args.low_res, target.shape[2])
         low = low_resolution(target, args.factor, how)
         inputs = low, guide
+        if args.network == "LearnedBilateralUpsample":
+            inputs += (tf.constant([KINDS[kind_of(how)]]),)
     truth = tf.where(known, target, np.float32(np.nan))
     if args.loss != "relative":
         return inputs, truth

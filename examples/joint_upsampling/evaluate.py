@@ -13,12 +13,10 @@ from examples.joint_upsampling.pictures import save_comparison
 from examples.training.errors import UserError, explained
 from examples.training.reports import picture_path, write_report
 from keras_pac import upsample
-from keras_pac.models import JointBilateralUpsample, LearnedBilateralUpsample
+from keras_pac.models import JointBilateralUpsample
 from keras_pac.models.upsample import pad_to_multiple
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
-# What a network is told of how low-res targets are made, other than averages.
-KINDS = {"center": "center", "last": "any"}
 METRICS = {"rmse": rmse, "epe": epe}
 # What a protocol sets, and the method whose error is 1 in the table.
 PROTOCOLS = {"paper": ({}, "bilinear"), "gdsr": ({"low_res": "pillow", "border": 0}, "bicubic")}
@@ -89,11 +87,11 @@ def interpolate(low, factor, interpolation):
 
 
 def with_network(network, args):
-    """Upsampling by a network, as a function of the low-res target and the guide."""
+    """Upsampling by a network, or "scenes", as a function of the low-res target and the guide."""
 
     def method(low, guide):
         how = data.low_res_or_default(args.low_res, low.shape[2])
-        told = KINDS.get(how, "average") if args.tell_low_res else "any"
+        told = data.kind_of(how) if args.tell_low_res else "any"
         return upsample(low, guide, told, network, tile=args.tile or max(guide.shape))
 
     return method
@@ -150,16 +148,11 @@ def make_methods(args):
             network = JointBilateralUpsample(args.factor, int(size), space, color)
         methods[name] = with_network(network, args)
     for path in args.weights:
-        network = scenes(args.factor) if path == "scenes" else load_network(path)
-        if network.factor != args.factor:
+        network = path if path == "scenes" else load_network(path)
+        if network != "scenes" and network.factor != args.factor:
             raise UserError(f"{path} upsamples ×{network.factor}, not ×{args.factor}")
         methods[str(path)] = with_network(network, args)
     return methods
-
-
-def scenes(factor):
-    """The network that comes with the package."""
-    return LearnedBilateralUpsample(factor, weights="scenes")
 
 
 def default_bilateral(factor):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_pac.models.learned_bilateral_upsample import FACTORS, LearnedBilateralUpsample
+from keras_pac.models.low_res_kind import guess_low_res, turned
 from keras_pac.ops import checks
 
 KINDS = {"any": 0.0, "center": 1.0, "average": -1.0}
@@ -20,6 +21,8 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     y = network(x, image), for x = (target - minimum) / (maximum - minimum)
 
     Every channel is upsampled by itself. A change of its unit (a y + b, a > 0) passes through.
+    Where it is known how the target came about, y is the mean of this and of what the network makes
+    of both turned by 180 degrees, which has errors of its own.
     Large images are computed in tiles, each with all pixels around it that the network reads: the
     result is that of the whole image, and the memory beyond the arrays does not grow with it.
 
@@ -31,7 +34,8 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
             2, 4, 8 or 16.
         low_res: how the target came about, for `LearnedBilateralUpsample`: "center" if each of its
             numbers is that of one pixel in the middle of a cell, "average" if it is a mean, as of
-            bicubic and area reduction. "any" (default): not known.
+            bicubic and area reduction. "any" (default): not known; for factors of 4 and 8 and the
+            "scenes", it is found out where edges show it.
         weights: "scenes" (default) for the network that comes with the package, a
             `LearnedBilateralUpsample` trained on drawn scenes; or a network of `keras_pac.models`,
             called with `[target_low, guide]`, whose factor counts.
@@ -68,24 +72,37 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     low, offset, scale = _in_unit(fill_unknown(low, known), known)
     guide = pad_to_multiple(image, network.factor)
     takes_kind = isinstance(network, LearnedBilateralUpsample)
-    kinds = [np.array([KINDS[low_res]], np.float32)] * takes_kind
 
-    result = np.empty((*guide.shape[:2], low.shape[2]), np.float32)
-    pieces = list(
-        _pieces(low.shape, max(1, tile // network.factor), getattr(network, "reach", None))
-    )
-    progress = keras.utils.Progbar(len(pieces)) if len(pieces) >= MANY_TILES else None
-    for channel, part, seen in pieces:
-        inputs = [low[(*seen, channel)][..., None], _colors(guide[_enlarged(seen, network.factor)])]
+    def predict(low, image):
+        inputs = [low[..., None], _colors(image)]
+        if takes_kind:
+            inputs.append(np.array([KINDS[low_res]], np.float32))
         # Compiled on JAX, and without the record for gradients that PyTorch would keep.
-        output = network.predict_on_batch([x[None] for x in inputs + kinds])[0, ..., 0]
+        return network.predict_on_batch([x[None] for x in inputs])[0, ..., 0]
+
+    if low_res == "any" and weights == "scenes":
+        low_res = guess_low_res(predict, low, guide, network.factor)
+    result = np.zeros((*guide.shape[:2], low.shape[2]), np.float32)
+    views = [(low, guide, result)]
+    if takes_kind and low_res != "any":
+        views.append(turned(low, guide, result, low_res))
+    around, size = getattr(network, "reach", None), max(1, tile // network.factor)
+    pieces = list(_pieces(low.shape, size, around))
+    jobs = itertools.product(enumerate(views, start=1), pieces)
+    many = len(views) * len(pieces)
+    progress = keras.utils.Progbar(many) if many >= MANY_TILES else None
+    for (count, (low, guide, shown)), (channel, part, seen) in jobs:
+        output = predict(low[(*seen, channel)], guide[_enlarged(seen, network.factor)])
         inside = [slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, seen)]
-        output = output[_enlarged(inside, network.factor)].astype(np.float64)
-        output = np.clip(output * scale[channel] + offset[channel], -LARGEST, LARGEST)
-        result[(*_enlarged(part, network.factor), channel)] = output
+        output = output[_enlarged(inside, network.factor)]
+        mean = shown[(*_enlarged(part, network.factor), channel)]
+        mean += (output[: mean.shape[0], : mean.shape[1]] - mean) / count
         if progress:
             progress.add(1)
     result = result[: image.shape[0], : image.shape[1]]
+    for row in range(0, image.shape[0], tile):  # in float64, without a copy of the whole
+        rows = result[row : row + tile]
+        rows[:] = np.clip(rows * scale + offset, -LARGEST, LARGEST)
     return result[..., 0] if np.ndim(target) == 2 else result
 
 

@@ -42,12 +42,12 @@ def test_ready_made_weights_beat_interpolation(factor, low_res):
 
 
 @pytest.mark.parametrize("unit", [(1e-3, 0), (1e6, -3e6), (1.0, 1e5), (1e-30, 0), (1e30, 5e30)])
-@pytest.mark.parametrize("factor", [2, 16])
-def test_a_change_of_unit_passes_through(factor, unit):
+@pytest.mark.parametrize("factor, low_res", [(2, "center"), (16, "any")])
+def test_a_change_of_unit_passes_through(factor, low_res, unit):
     scale, offset = unit
     target, image = pair(factor=factor)
-    y = keras_pac.upsample(target, image).astype(np.float64)
-    changed = keras_pac.upsample(scale * target + offset, image)
+    y = keras_pac.upsample(target, image, low_res).astype(np.float64)
+    changed = keras_pac.upsample(scale * target + offset, image, low_res)
     # The result is float32: what it can hold depends on the offset.
     atol = 2e-6 * scale + 1e-7 * abs(offset)
     np.testing.assert_allclose(changed, scale * y + offset, rtol=0, atol=atol)
@@ -88,9 +88,9 @@ def test_tiles_do_not_show(network):
     image = image[: image.shape[0] - factor // 2, : image.shape[1] - factor + 1]
     # Positions in a tile start at 0, and the filter compares rounded ones.
     tolerance = 2e-5 if isinstance(network, models.JointBilateralUpsample) else 2e-6
-    whole = keras_pac.upsample(target, image, weights=network, tile=10_000)
+    whole = keras_pac.upsample(target, image, "center", network, tile=10_000)
     for tile in (7 * factor, 20 * factor + 1):
-        tiled = keras_pac.upsample(target, image, weights=network, tile=tile)
+        tiled = keras_pac.upsample(target, image, "center", network, tile=tile)
         assert tiled.shape == image.shape[:2]
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=tolerance * np.abs(whole).max())
 
@@ -112,11 +112,14 @@ def test_a_network_of_unknown_reach_gets_the_whole_image():
 
 
 def test_many_tiles_show_their_progress(capsys):
-    target, image = pair((24, 24))
+    """Twice, where the image is also seen turned."""
+    target, image = pair((48, 48), 2)
     keras_pac.upsample(target, image)
     assert not capsys.readouterr().out
     keras_pac.upsample(target, image, tile=32)
     assert "9/9" in capsys.readouterr().out
+    keras_pac.upsample(target, image, "average", tile=48)
+    assert "8/8" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "longdouble", "uint16", "int64", "bool"])
@@ -202,17 +205,37 @@ def test_holes_are_filled_from_around_them():
             assert np.abs(inside - nearest).mean() < 1.0, hole
 
 
-def test_low_res_is_told_to_the_network():
-    target, image = pair()
-    results = [keras_pac.upsample(target, image, how) for how in ("any", "center", "average")]
-    network = models.LearnedBilateralUpsample(4, weights="scenes")
-    unit = (target - target.min()) / np.ptp(target)
-    inputs = [unit[None, ..., None].astype("float32"), (image / np.float32(255))[None]]
-    for told, y in zip((0, 1, -1), results):
-        expected = network([*inputs, np.full((1, 1), told, np.float32)])[0, ..., 0]
-        expected = np.asarray(expected) * np.ptp(target) + target.min()
-        np.testing.assert_allclose(y, expected, atol=1e-6)
-    assert np.abs(results[1] - results[2]).max() > 1e-3
+def once(network, low, image, told):
+    """What the network alone makes of a target in [0, 1]."""
+    inputs = [low[None], (image / np.float32(255))[None], np.full((1, 1), told, np.float32)]
+    return np.array(network([x.astype("float32") for x in inputs]))[0]
+
+
+@pytest.mark.parametrize(
+    "told, how, late", [("any", "center", 0), ("center", "center", 1), ("average", "area", 0)]
+)
+@pytest.mark.parametrize("factor", [2, 4])
+def test_low_res_is_told_and_then_the_scene_is_also_seen_turned(factor, told, how, late):
+    """A turned scene has the same low-res target, turned; "center" if it begins a pixel later."""
+    rng = np.random.default_rng(0)
+    truth, image = rng.uniform(0, 1, (5 * factor, 7 * factor, 1)), pair(factor=factor)[1]
+    low = low_resolution(truth, factor, how)
+    network = models.LearnedBilateralUpsample(factor, weights="scenes")
+    number = {"any": 0, "center": 1, "average": -1}[told]
+    unit = (low - low.min()) / np.ptp(low)
+    expected = once(network, unit, image, number)
+    if told != "any":
+        begin = [(0, late), (0, late), (0, 0)]
+        truth, image_turned = (
+            np.pad(np.rot90(x, 2)[late:, late:], begin, mode="edge") for x in (truth, image)
+        )
+        np.testing.assert_allclose(low_resolution(truth, factor, how), np.rot90(low, 2))
+        turned = once(network, np.rot90(unit, 2), image_turned, number)
+        rows, cols = (size - late for size in image.shape[:2])
+        both = expected[:rows, :cols], np.rot90(turned[:rows, :cols], 2)
+        expected[:rows, :cols] = np.mean(both, 0)
+    result = keras_pac.upsample(low, image, told)
+    np.testing.assert_allclose(result, expected * np.ptp(low) + low.min(), atol=2e-6)
 
 
 @pytest.mark.parametrize(

@@ -54,21 +54,19 @@ struct GuideScratch {
   }
 };
 
-// Calls use(position in the tile, pixels, guide row, guide column) for runs of packed pixels of
-// one row; the guide columns of a run are guide_step apart. A run may leave the guide.
+// Calls use(position in the tile, pixels, row, column) for runs of packed pixels of one row of the
+// image; its columns are a step apart. A run may leave the image.
 template <typename Use>
-void for_each_packed_run(const Tile& tile, const Use& use) {
-  const Packing &rows = tile.rows->packing, &columns = tile.columns->packing;
-  const int64_t row_step = tile.rows->lattice.guide_step;
-  const int64_t column_step = tile.columns->lattice.guide_step;
+void for_each_packed_run(const Tile& tile, const Packing& rows, const Packing& columns,
+                         const Use& use) {
   for (const auto& row_group : rows.groups) {
     const int64_t row_count = row_group.extent - (rows.outputs - tile.height);
     for (int64_t r = 0; r < row_count; ++r) {
-      const int64_t row = row_group.first + (tile.row + r) * row_step;
+      const int64_t row = row_group.first + (tile.row + r) * rows.step;
       for (const auto& group : columns.groups) {
         use((row_group.offset + r) * columns.extent + group.offset,
             group.extent - (columns.outputs - tile.width), row,
-            group.first + tile.column * column_step);
+            group.first + tile.column * columns.step);
       }
     }
   }
@@ -127,12 +125,12 @@ template <typename T>
 void pack_guide(const Guide<T>& guide, const Tile& tile, int64_t first_channel, int64_t channels,
                 const GuideScratch<Wide<T>>& scratch) {
   const int64_t image = tile.image * guide.height * guide.width * guide.channels + first_channel;
-  for_each_packed_run(tile, [&](int64_t position, int64_t count, int64_t row, int64_t column) {
-    to_planes(guide.guide + image, guide.height, guide.width, guide.channels, row, column,
-              tile.columns->lattice.guide_step, count, channels, scratch.planes + position,
-              scratch.plane);
-  });
   const Packing &rows = tile.rows->packing, &columns = tile.columns->packing;
+  for_each_packed_run(
+      tile, rows, columns, [&](int64_t position, int64_t count, int64_t row, int64_t column) {
+        to_planes(guide.guide + image, guide.height, guide.width, guide.channels, row, column,
+                  columns.step, count, channels, scratch.planes + position, scratch.plane);
+      });
   const bool packed = guide.center == guide.guide && rows.center >= 0 && columns.center >= 0;
   for (int64_t m = 0; m < tile.height; ++m) {
     if (packed) {
@@ -366,11 +364,13 @@ void add_guide_gradient(const Guide<T>& guide, const Tile& tile,
       }
     }
     if (guide_gradient != nullptr) {
-      for_each_packed_run(tile, [&](int64_t position, int64_t count, int64_t row, int64_t column) {
-        add_from_planes(guide_gradient + image + channel, guide.height, guide.width, guide.channels,
-                        row, column, step, count, channels, scratch.planes_gradient + position,
-                        scratch.plane);
-      });
+      for_each_packed_run(tile, tile.rows->packing, tile.columns->packing,
+                          [&](int64_t position, int64_t count, int64_t row, int64_t column) {
+                            add_from_planes(guide_gradient + image + channel, guide.height,
+                                            guide.width, guide.channels, row, column, step, count,
+                                            channels, scratch.planes_gradient + position,
+                                            scratch.plane);
+                          });
     }
     if (center_gradient != nullptr) {
       for (int64_t m = 0; m < tile.height; ++m) {

@@ -19,37 +19,41 @@ constexpr int64_t kTilePlane = kTileRows * kTileColumns + kPlanePadding;
 // Guide channels whose planes are in the cache at a time.
 constexpr int64_t kPlanes = 16;
 
-// Where a tile keeps the guide pixels that a lattice reads on one axis. Taps whose pixels overlap
-// share a group of consecutive ones (guide_step apart).
+// Where a tile keeps the pixels of the guide, or of the input, that a lattice reads on one axis.
+// Taps whose pixels overlap share a group of consecutive ones (a step apart).
 struct Packing {
   struct Group {
-    int64_t first;   // in the guide, for output 0 of the lattice
+    int64_t first;   // in the image, for output 0 of the lattice
     int64_t offset;  // in the tile
     int64_t extent;  // for `outputs` outputs
   };
   std::vector<Group> groups;
   std::vector<int64_t> position;  // of each tap's pixel for the first output of the tile
-  int64_t center = -1;            // of its own pixel, if it is among them
+  int64_t center = -1;            // of its own pixel in the guide, if it is among them
+  int64_t step;                   // in the image, from one packed pixel to the next
   int64_t extent = 0;
   int64_t outputs = 0;  // of the largest tile
 };
 
-inline Packing pack_axis(const Lattice& lattice, int64_t outputs) {
+// `pixel` is Tap::guide or Tap::input, `step` the one of the lattice there.
+inline Packing pack_axis(const Lattice& lattice, int64_t outputs, int64_t Tap::* pixel,
+                         int64_t step) {
   Packing packing;
   packing.outputs = outputs;
+  packing.step = step;
   std::vector<size_t> group_of;
   std::map<int64_t, size_t> last_group;  // of each residue modulo the step
-  const int64_t step = lattice.guide_step;
   for (const Tap& tap : lattice.taps) {  // in ascending order
+    const int64_t at = tap.*pixel;
     const auto [found, is_new] =
-        last_group.try_emplace((tap.guide % step + step) % step, packing.groups.size());
+        last_group.try_emplace((at % step + step) % step, packing.groups.size());
     size_t& g = found->second;
-    if (!is_new && (tap.guide - packing.groups[g].first) / step > packing.groups[g].extent) {
+    if (!is_new && (at - packing.groups[g].first) / step > packing.groups[g].extent) {
       g = packing.groups.size();
     }
-    if (g == packing.groups.size()) packing.groups.push_back({tap.guide, 0, outputs});
+    if (g == packing.groups.size()) packing.groups.push_back({at, 0, outputs});
     auto& group = packing.groups[g];
-    group.extent = std::max(group.extent, (tap.guide - group.first) / step + outputs);
+    group.extent = std::max(group.extent, (at - group.first) / step + outputs);
     group_of.push_back(g);
   }
   for (auto& group : packing.groups) {
@@ -58,7 +62,7 @@ inline Packing pack_axis(const Lattice& lattice, int64_t outputs) {
   }
   for (size_t t = 0; t < lattice.taps.size(); ++t) {
     const auto& group = packing.groups[group_of[t]];
-    packing.position.push_back(group.offset + (lattice.taps[t].guide - group.first) / step);
+    packing.position.push_back(group.offset + (lattice.taps[t].*pixel - group.first) / step);
     if (lattice.taps[t].guide == lattice.center) packing.center = packing.position.back();
   }
   return packing;
@@ -66,7 +70,13 @@ inline Packing pack_axis(const Lattice& lattice, int64_t outputs) {
 
 struct AxisPart {
   Lattice lattice;
-  Packing packing;
+  Packing packing, input;  // of the guide; of the input
+
+  AxisPart(Lattice from, int64_t most_outputs) : lattice(std::move(from)) {
+    const int64_t outputs = std::min(most_outputs, lattice.count);
+    packing = pack_axis(lattice, outputs, &Tap::guide, lattice.guide_step);
+    input = pack_axis(lattice, outputs, &Tap::input, lattice.input_step);
+  }
 };
 
 // Some rows of one class of one image.
@@ -119,6 +129,7 @@ struct Plan {
   std::vector<Strip> strips;   // of one image
   int64_t largest_taps = 0;    // of a tile
   int64_t largest_planes = 0;  // elements of a packed guide of one channel
+  int64_t largest_input = 0;   // elements of a packed input of one channel
 };
 
 inline Plan make_plan(const kpac_sizes& s, bool input_dilated) {
@@ -127,8 +138,7 @@ inline Plan make_plan(const kpac_sizes& s, bool input_dilated) {
   if (s.batch == 0 || s.output_size[0] == 0 || s.output_size[1] == 0) return plan;
   for (auto& phases : make_axis(s, 1, input_dilated, false)) {
     for (auto& lattice : phases) {
-      const Packing packing = pack_axis(lattice, std::min(kTileColumns, lattice.count));
-      plan.columns.push_back({std::move(lattice), packing});
+      plan.columns.emplace_back(std::move(lattice), kTileColumns);
     }
   }
   for (auto& phases : make_axis(s, 0, input_dilated, true)) {
@@ -142,8 +152,7 @@ inline Plan make_plan(const kpac_sizes& s, bool input_dilated) {
     }
     plan.rows.emplace_back();
     for (auto& lattice : phases) {
-      const Packing packing = pack_axis(lattice, std::min(kTileRows, lattice.count));
-      plan.rows.back().push_back({std::move(lattice), packing});
+      plan.rows.back().emplace_back(std::move(lattice), kTileRows);
     }
   }
   for (const auto& phases : plan.rows) {
@@ -154,6 +163,7 @@ inline Plan make_plan(const kpac_sizes& s, bool input_dilated) {
                      static_cast<int64_t>(rows.lattice.taps.size() * columns.lattice.taps.size()));
         plan.largest_planes =
             std::max(plan.largest_planes, rows.packing.extent * columns.packing.extent);
+        plan.largest_input = std::max(plan.largest_input, rows.input.extent * columns.input.extent);
       }
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "direct_product.h"
+#include "plane_product.h"
 #include "pooling.h"
 
 namespace kpac::KPAC_ISA {
@@ -35,21 +36,23 @@ struct SumScratch {
   A *patches = nullptr, *outputs = nullptr;             // of a row of a tile
   A *row, *dropped;                                     // of one output
   RowScratch<DirectTap<A>> direct;
+  PlaneScratch<A> planes;
   PoolScratch<A> pooling;
   int64_t patches_stride, outputs_stride;
 
-  SumScratch(Arena& arena, const Plan& plan, const kpac_sizes& s, int64_t depth, bool guided,
-             bool gradients) {
+  SumScratch(Arena& arena, const Plan& plan, const kpac_sizes& s, const PackedFilter<A>& filter,
+             bool guided, bool gradients) {
     if (guided) guide.take(arena, plan, gradients);
     if (!s.channel_wise) {
       adapting = arena.take<A>(plan.largest_taps * kTilePlane);
       if (gradients) adapting_gradient = arena.take<A>(plan.largest_taps * kTilePlane);
     }
-    patches_stride = round_up(depth, kLanes<A>);
+    patches_stride = round_up(filter.largest_depth, kLanes<A>);
     outputs_stride = round_up(s.output_channels, kLanes<A>);
     if (s.filter_type == KPAC_FULL) {
       patches = arena.take<A>(kTileColumns * patches_stride);
       direct.take(arena, plan.largest_taps);
+      if (!gradients) planes.take(arena, plan, filter);
     } else if (!gradients) {
       pooling.take(arena, plan.largest_taps);
     }

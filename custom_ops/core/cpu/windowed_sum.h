@@ -17,8 +17,7 @@ class WindowedSum : public Job {
         x_(s, in),
         source_(s, in),
         filter_(plan, s, arena, true, false),
-        scratches_(
-            make_scratches<SumScratch<T>>(s, filter_.largest_depth, source_.guided(), false)) {}
+        scratches_(make_scratches<SumScratch<T>>(s, filter_, source_.guided(), false)) {}
 
   void run() const {
     filter_.pack(plan, static_cast<const T*>(in.filter), parallel_for);
@@ -33,8 +32,19 @@ class WindowedSum : public Job {
 
  private:
   void filter_tile(const Tile& tile, const SumScratch<T>& scratch) const {
-    const bool in_planes = source_.guided() || is_direct<T>(filter_);
+    const bool planes = scratch.planes.pay(filter_, tile.width);
+    const bool in_planes = source_.guided() || is_direct<T>(filter_) || planes;
     if (in_planes) source_.compute(tile, scratch.guide, scratch.adapting);
+    if (planes) {
+      pack_input(x_, tile, scratch.planes);
+      for (int64_t m = 0; m < tile.height; ++m) {
+        const RowOf<A> sums = row_sums(tile, m, m, scratch);
+        start_row(tile, m, sums);
+        add_plane_row(x_, tile, filter_, m, scratch.adapting, scratch.planes, sums);
+        write_row(tile, m, sums);
+      }
+      return;
+    }
     const int64_t together = tile.rows_together();
     for (int64_t first = 0; first < tile.height; first += together) {
       const int64_t last = std::min(first + together, tile.height);

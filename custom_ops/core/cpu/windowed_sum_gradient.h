@@ -31,8 +31,7 @@ class WindowedSumGradient : public Job {
         x_gradient_(out.x, x_size(), arena),
         guide_gradients_(*this, groups_, 1),
         sums_(arena.take<A>(groups_ * sums_size_)),
-        scratches_(
-            make_scratches<SumScratch<T>>(s, filter_.largest_depth, source_.guided(), true)) {}
+        scratches_(make_scratches<SumScratch<T>>(s, filter_, source_.guided(), true)) {}
 
   void run() const {
     clear();

@@ -34,7 +34,11 @@ visualize.upsampling(low, photo, sharp, truth)
 #
 # A number of a low-resolution map is either **one sample** of its cell, as of a laser
 # or of the network of another size, or an **average** of it, as of bicubic or area
-# reduction. If you know which, say so.
+# reduction. If you know which, say so: then the result is the mean of what the network
+# makes of the scene and of the scene turned by 180 degrees, which has errors of its own.
+#
+# If you don't say it, at ×4 and ×8 `upsample` guesses: the scene and the turned scene
+# have the same result only where the map is taken for what it is.
 
 # %%
 
@@ -57,8 +61,9 @@ for kind, values in maps.items():
         print(f"{kind:8} told {told!r:10} error {error(result):.2f} pixels")
 
 # %% [markdown]
-# On this picture it matters for averages only. On the real data of
-# {doc}`/results/joint_upsampling` it does for both.
+# The samples were found out, the averages here were not: the unknown pixels of this map
+# lie along its edges, and a mean over one side of an edge looks like a sample. So say it
+# if you know it. {doc}`/results/joint_upsampling` has the same for real data.
 
 # %% [markdown]
 # ## Other units

@@ -34,8 +34,8 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
             2, 4, 8 or 16.
         low_res: how the target came about, for `LearnedBilateralUpsample`: "center" if each of its
             numbers is that of one pixel in the middle of a cell, "average" if it is a mean, as of
-            bicubic and area reduction. "any" (default): not known; for factors of 4 and 8 and the
-            "scenes", it is found out where edges show it.
+            bicubic and area reduction. "any" (default): not known. For factors of 4 and 8 and the
+            "scenes" it is guessed from the edges, which is right on most real depth maps.
         weights: "scenes" (default) for the network that comes with the package, a
             `LearnedBilateralUpsample` trained on drawn scenes; or a network of `keras_pac.models`,
             called with `[target_low, guide]`, whose factor counts.

@@ -34,11 +34,12 @@ visualize.upsampling(low, photo, sharp, truth)
 #
 # A number of a low-resolution map is either **one sample** of its cell, as of a laser
 # or of the network of another size, or an **average** of it, as of bicubic or area
-# reduction. If you know which, say so: then the result is the mean of what the network
-# makes of the scene and of the scene turned by 180 degrees, which has errors of its own.
+# reduction. If you know which, say so: then the result is the mean of two, of the scene
+# as it is and turned by 180 degrees. Their errors differ, and that of the mean is less.
 #
 # If you don't say it, at ×4 and ×8 `upsample` guesses: the scene and the turned scene
-# have the same result only where the map is taken for what it is.
+# have the same result only where the map is taken for what it is. It does not guess
+# from maps with unknown pixels, such as this one.
 
 # %%
 
@@ -61,9 +62,8 @@ for kind, values in maps.items():
         print(f"{kind:8} told {told!r:10} error {error(result):.2f} pixels")
 
 # %% [markdown]
-# The samples were found out, the averages here were not: the unknown pixels of this map
-# lie along its edges, and a mean over one side of an edge looks like a sample. So say it
-# if you know it. {doc}`/results/joint_upsampling` has the same for real data.
+# On this picture it matters most for averages. {doc}`/results/joint_upsampling` has the
+# same for real data.
 
 # %% [markdown]
 # ## Other units

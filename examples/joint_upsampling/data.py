@@ -11,7 +11,8 @@ from examples.training.data import kept, load_examples, numbered, readable, seed
 from examples.training.errors import UserError
 from keras_pac.models.upsample import KINDS
 
-# How `--low-res any` makes low-res targets, and what the network is told of half of the crops.
+# How `--low-res any` makes low-res targets, and the number of their kind. LearnedBilateralUpsample
+# is told the kind of half of the crops.
 MIXTURE = {"center": 1.0, "pillow": -1.0, "area": -1.0}
 SHARES = 0.5, 0.8  # below the first "center", above the second "area"
 # Added to the error of interpolation, so that crops without an edge do not decide.
@@ -152,20 +153,19 @@ def network_example(guide, target, known, seed, args):
 
     Pixels of the target are NaN where they are not `known`.
     """
+    chance, told = uniform(seed, 2)
     if args.low_res == "any":
-        chance, told = uniform(seed, 2)
         which = tf.searchsorted(SHARES, [chance])[0]
         low = tf.switch_case(
             which, [lambda how=how: low_resolution(target, args.factor, how) for how in MIXTURE]
         )
-        kind = tf.where(told < 0.5, tf.gather(tf.constant([*MIXTURE.values()]), which), 0.0)
-        inputs = low, guide, kind[None]
+        kind = tf.gather(tf.constant([*MIXTURE.values()]), which)
     else:
         how = low_res_or_default(args.low_res, target.shape[2])
-        low = low_resolution(target, args.factor, how)
-        inputs = low, guide
-        if args.network == "LearnedBilateralUpsample":
-            inputs += (tf.constant([KINDS[kind_of(how)]]),)
+        low, kind = low_resolution(target, args.factor, how), KINDS[kind_of(how)]
+    inputs = low, guide
+    if args.network == "LearnedBilateralUpsample":
+        inputs += (tf.where(told < 0.5, kind, 0.0)[None],)
     truth = tf.where(known, target, np.float32(np.nan))
     if args.loss != "relative":
         return inputs, truth

@@ -10,15 +10,16 @@ CLEAR = 1.25  # times less disagreement than with the other kind
 
 
 def turned(low, image, result, low_res):
-    """The arrays turned by 180 degrees, as views, without the pixels that have no place then.
+    """The arrays turned by 180 degrees, without the pixels that have no place then.
 
     The samples of "center" are those before the middle of a cell. Turned, they are those behind it,
     but for an image that begins a pixel later. Its last row and column are repeated.
     """
-    first = 1 if low_res == "center" else 0
     low, image, result = (array[::-1, ::-1] for array in (low, image, result))
-    image = np.pad(image[first:, first:], [(0, first), (0, first), (0, 0)], mode="edge")
-    return low, image, result[first:, first:]
+    if low_res == "center":
+        image = np.pad(image[1:, 1:], [(0, 1), (0, 1), (0, 0)], mode="edge")
+        result = result[1:, 1:]
+    return low, image, result
 
 
 def guess_low_res(predict, low, image, factor):
@@ -28,7 +29,8 @@ def guess_low_res(predict, low, image, factor):
     with the right one, both results agree.
 
     Args:
-        predict: function of a map (h, w) and an image (H, W, 3), which returns an array (H, W).
+        predict: function of a map (h, w), an image (H, W, 3) and "any", which returns an array
+            (H, W).
         low, image: arrays (h, w, C) and (H, W, 3).
         factor: int, H / h.
     """
@@ -37,10 +39,10 @@ def guess_low_res(predict, low, image, factor):
     rows, cols, channel = _where_most_happens(low, SIDE // factor)
     low = low[rows, cols, channel]
     image = image[tuple(slice(factor * s.start, factor * s.stop) for s in (rows, cols))]
-    result, disagreement = predict(low, image), {}
+    result, disagreement = predict(low, image, "any"), {}
     for kind in ("center", "average"):
         low_turned, image_turned, shown = turned(low, image, result, kind)
-        again = predict(low_turned, image_turned)[: shown.shape[0], : shown.shape[1]]
+        again = predict(low_turned, image_turned, "any")[: shown.shape[0], : shown.shape[1]]
         inside = (slice(2 * factor, -2 * factor),) * 2
         disagreement[kind] = np.sqrt(np.mean((again - shown)[inside] ** 2))
     for kind, other in (("center", "average"), ("average", "center")):

@@ -21,10 +21,11 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     y = network(x, image), for x = (target - minimum) / (maximum - minimum)
 
     Every channel is upsampled by itself. A change of its unit (a y + b, a > 0) passes through.
-    Where it is known how the target came about, y is the mean of this and of what the network makes
-    of both turned by 180 degrees, which has errors of its own.
+    Where `low_res` is told or guessed, a `LearnedBilateralUpsample` sees target and image twice, as
+    they are and turned by 180 degrees, and y is the mean of both results: their errors differ.
     Large images are computed in tiles, each with all pixels around it that the network reads: the
-    result is that of the whole image, and the memory beyond the arrays does not grow with it.
+    result is that of the whole image. The memory beyond the arrays and a copy of the image does not
+    grow with it.
 
     Args:
         target: array (h, w) or (h, w, C) of any real type and unit: depth, disparity, flow, heat
@@ -34,8 +35,9 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
             2, 4, 8 or 16.
         low_res: how the target came about, for `LearnedBilateralUpsample`: "center" if each of its
             numbers is that of one pixel in the middle of a cell, "average" if it is a mean, as of
-            bicubic and area reduction. "any" (default): not known. For factors of 4 and 8 and the
-            "scenes" it is guessed from the edges, which is right on most real depth maps.
+            bicubic and area reduction. "any" (default): not known. The "scenes" guess it then, for
+            factors of 4 and 8 and targets without unknown pixels, if at least 8 pixels high and
+            wide; the guess is right for most real depth maps.
         weights: "scenes" (default) for the network that comes with the package, a
             `LearnedBilateralUpsample` trained on drawn scenes; or a network of `keras_pac.models`,
             called with `[target_low, guide]`, whose factor counts.
@@ -73,16 +75,16 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     guide = pad_to_multiple(image, network.factor)
     takes_kind = isinstance(network, LearnedBilateralUpsample)
 
-    def predict(low, image):
+    def predict(low, image, low_res):
         inputs = [low[..., None], _colors(image)]
         if takes_kind:
             inputs.append(np.array([KINDS[low_res]], np.float32))
         # Compiled on JAX, and without the record for gradients that PyTorch would keep.
         return network.predict_on_batch([x[None] for x in inputs])[0, ..., 0]
 
-    if low_res == "any" and weights == "scenes":
+    if low_res == "any" and weights == "scenes" and known.all():
         low_res = guess_low_res(predict, low, guide, network.factor)
-    result = np.zeros((*guide.shape[:2], low.shape[2]), np.float32)
+    result = np.zeros((*guide.shape[:2], low.shape[2]), np.float32)  # the mean of no view
     views = [(low, guide, result)]
     if takes_kind and low_res != "any":
         views.append(turned(low, guide, result, low_res))
@@ -91,8 +93,9 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     jobs = itertools.product(enumerate(views, start=1), pieces)
     many = len(views) * len(pieces)
     progress = keras.utils.Progbar(many) if many >= MANY_TILES else None
-    for (count, (low, guide, shown)), (channel, part, seen) in jobs:
-        output = predict(low[(*seen, channel)], guide[_enlarged(seen, network.factor)])
+    for (count, (view_low, view_guide, shown)), (channel, part, seen) in jobs:
+        enlarged = _enlarged(seen, network.factor)
+        output = predict(view_low[(*seen, channel)], view_guide[enlarged], low_res)
         inside = [slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, seen)]
         output = output[_enlarged(inside, network.factor)]
         mean = shown[(*_enlarged(part, network.factor), channel)]

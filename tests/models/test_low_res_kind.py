@@ -6,6 +6,7 @@ import pytest
 import keras_pac
 from examples.joint_upsampling.low_resolution import low_resolution
 from examples.scenes.drawing import draw_scene
+from keras_pac import models
 from keras_pac.models.low_res_kind import SIDE, guess_low_res
 
 
@@ -16,7 +17,7 @@ def interpolation(first, factor):
         samples = first + factor * np.arange(low.shape[1])
         return np.stack([np.interp(np.arange(size), samples, row) for row in low])
 
-    def predict(low, image):
+    def predict(low, image, low_res):
         rows, cols = image.shape[:2]
         return along_rows(along_rows(low, cols).T, rows).T
 
@@ -47,9 +48,9 @@ def test_the_part_with_the_edges_is_looked_at():
     low, seen = np.zeros((200, 300, 2)), []
     low[90:110, 250:270, 1] = edges((20, 20))[..., 0]
 
-    def predict(part, image):
+    def predict(part, image, low_res):
         seen.append((part, image))
-        return interpolation(1, 4)(part, image)
+        return interpolation(1, 4)(part, image, low_res)
 
     image = np.broadcast_to(np.arange(1200.0)[None, :, None], (800, 1200, 3))
     assert guess_low_res(predict, low, image, 4) == "center"
@@ -67,3 +68,15 @@ def test_upsample_finds_it_out(factor, how, kind):
         low = low_resolution(disparity[..., None], factor, how)
         found = keras_pac.upsample(low, image)
         np.testing.assert_array_equal(found, keras_pac.upsample(low, image, kind))
+
+
+def test_unknown_pixels_are_not_guessed_from():
+    """They lie along edges, and what they are filled with hides where those are."""
+    image, disparity = draw_scene(np.random.default_rng(6_000_000), 256)
+    low = low_resolution(disparity, 4)
+    network = models.LearnedBilateralUpsample(
+        4, weights="scenes"
+    )  # a network that is given: no guess
+    low[0, 0] = np.nan
+    found = keras_pac.upsample(low, image)
+    np.testing.assert_array_equal(found, keras_pac.upsample(low, image, weights=network))

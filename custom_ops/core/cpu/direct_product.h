@@ -62,7 +62,7 @@ void add_direct(const DirectTap<A>* taps, int64_t count, int64_t channels, int64
   }
 }
 
-// Whether this is the faster way for a filter and the type of x.
+// Whether this is faster than patches pixel by pixel, for a filter and the type of x.
 template <typename T>
 bool is_direct(const PackedFilter<Wide<T>>& filter) {
   return std::is_same<T, Wide<T>>::value && filter.filters <= kLanes<Wide<T>>;

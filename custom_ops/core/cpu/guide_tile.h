@@ -125,7 +125,7 @@ template <typename T>
 void pack_guide(const Guide<T>& guide, const Tile& tile, int64_t first_channel, int64_t channels,
                 const GuideScratch<Wide<T>>& scratch) {
   const int64_t image = tile.image * guide.height * guide.width * guide.channels + first_channel;
-  const Packing &rows = tile.rows->packing, &columns = tile.columns->packing;
+  const Packing &rows = tile.rows->guide, &columns = tile.columns->guide;
   for_each_packed_run(
       tile, rows, columns, [&](int64_t position, int64_t count, int64_t row, int64_t column) {
         to_planes(guide.guide + image, guide.height, guide.width, guide.channels, row, column,
@@ -181,7 +181,7 @@ void squared_distances(const Guide<T>& guide, const Tile& tile,
                        const GuideScratch<Wide<T>>& scratch, Wide<T>* sums) {
   using A = Wide<T>;
   std::fill(sums, sums + tile.taps() * tile.plane(), A{0});
-  const auto &rows = tile.rows->packing.position, &columns = tile.columns->packing.position;
+  const auto &rows = tile.rows->guide.position, &columns = tile.columns->guide.position;
   for (int64_t channel = 0; channel < guide.channels; channel += kPlanes) {
     const int64_t channels = std::min(kPlanes, guide.channels - channel);
     pack_guide(guide, tile, channel, channels, scratch);
@@ -189,7 +189,7 @@ void squared_distances(const Guide<T>& guide, const Tile& tile,
       A* tap_sums = sums + m * tile.stride;
       for (int64_t row : rows) {
         for (int64_t column : columns) {
-          const A* planes = scratch.planes + (row + m) * tile.columns->packing.extent + column;
+          const A* planes = scratch.planes + (row + m) * tile.columns->guide.extent + column;
           const A* center = scratch.center + m * tile.stride;
           int64_t i = 0;
           for (; i + 4 * kLanes<A> <= tile.stride; i += 4 * kLanes<A>) {
@@ -297,10 +297,10 @@ void add_gradient_at(const Tile& tile, const GuideScratch<A>& scratch, const A* 
   Vector<A> totals[channels][vectors] = {};
   const int64_t center = first * tile.plane() + m * tile.stride + i;
   const A* weight = weights + m * tile.stride + i;
-  for (int64_t row : tile.rows->packing.position) {
-    for (int64_t column : tile.columns->packing.position) {
+  for (int64_t row : tile.rows->guide.position) {
+    for (int64_t column : tile.columns->guide.position) {
       const int64_t start =
-          first * scratch.plane + (row + m) * tile.columns->packing.extent + column + i;
+          first * scratch.plane + (row + m) * tile.columns->guide.extent + column + i;
 #pragma GCC unroll 16
       for (int c = 0; c < channels; ++c) {
 #pragma GCC unroll 4
@@ -364,7 +364,7 @@ void add_guide_gradient(const Guide<T>& guide, const Tile& tile,
       }
     }
     if (guide_gradient != nullptr) {
-      for_each_packed_run(tile, tile.rows->packing, tile.columns->packing,
+      for_each_packed_run(tile, tile.rows->guide, tile.columns->guide,
                           [&](int64_t position, int64_t count, int64_t row, int64_t column) {
                             add_from_planes(guide_gradient + image + channel, guide.height,
                                             guide.width, guide.channels, row, column, step, count,

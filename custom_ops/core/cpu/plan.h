@@ -29,7 +29,7 @@ struct Packing {
   };
   std::vector<Group> groups;
   std::vector<int64_t> position;  // of each tap's pixel for the first output of the tile
-  int64_t center = -1;            // of its own pixel in the guide, if it is among them
+  int64_t center = -1;            // of the centre in the guide, if a tap meets it
   int64_t step;                   // in the image, from one packed pixel to the next
   int64_t extent = 0;
   int64_t outputs = 0;  // of the largest tile
@@ -63,19 +63,21 @@ inline Packing pack_axis(const Lattice& lattice, int64_t outputs, int64_t Tap::*
   for (size_t t = 0; t < lattice.taps.size(); ++t) {
     const auto& group = packing.groups[group_of[t]];
     packing.position.push_back(group.offset + (lattice.taps[t].*pixel - group.first) / step);
-    if (lattice.taps[t].guide == lattice.center) packing.center = packing.position.back();
   }
   return packing;
 }
 
 struct AxisPart {
   Lattice lattice;
-  Packing packing, input;  // of the guide; of the input
+  Packing guide, input;
 
   AxisPart(Lattice from, int64_t most_outputs) : lattice(std::move(from)) {
     const int64_t outputs = std::min(most_outputs, lattice.count);
-    packing = pack_axis(lattice, outputs, &Tap::guide, lattice.guide_step);
+    guide = pack_axis(lattice, outputs, &Tap::guide, lattice.guide_step);
     input = pack_axis(lattice, outputs, &Tap::input, lattice.input_step);
+    for (size_t t = 0; t < lattice.taps.size(); ++t) {
+      if (lattice.taps[t].guide == lattice.center) guide.center = guide.position[t];
+    }
   }
 };
 
@@ -162,7 +164,7 @@ inline Plan make_plan(const kpac_sizes& s, bool input_dilated) {
             std::max(plan.largest_taps,
                      static_cast<int64_t>(rows.lattice.taps.size() * columns.lattice.taps.size()));
         plan.largest_planes =
-            std::max(plan.largest_planes, rows.packing.extent * columns.packing.extent);
+            std::max(plan.largest_planes, rows.guide.extent * columns.guide.extent);
         plan.largest_input = std::max(plan.largest_input, rows.input.extent * columns.input.extent);
       }
     }

@@ -9,6 +9,8 @@ namespace kpac::KPAC_ISA {
 
 // More elements of x in planes are no longer in the second cache.
 constexpr int64_t kMostInputPlanes = 1 << 17;
+// What patches in planes cost, as that many filters (measured).
+constexpr int64_t kPatchFilters = 5;
 
 template <typename A>
 struct PlaneScratch {
@@ -29,11 +31,11 @@ struct PlaneScratch {
     return x != nullptr && saves(filter, width);
   }
 
-  // Whether vectors of `width` outputs are fewer than those of filters. Patches cost about as much
-  // as five filters.
+  // Whether vectors of `width` outputs are fewer than those of filters.
   static bool saves(const PackedFilter<A>& filter, int64_t width) {
-    return filter.filters <= kPanel<A> && ceil_divide(width, kLanes<A>) * (filter.filters + 5) <
-                                              width * ceil_divide(filter.filters, kLanes<A>);
+    return filter.filters <= kPanel<A> &&
+           ceil_divide(width, kLanes<A>) * (filter.filters + kPatchFilters) <
+               width * ceil_divide(filter.filters, kLanes<A>);
   }
 };
 

@@ -96,6 +96,15 @@ def test_low_res_any_is_a_mixture_that_the_network_is_told_in_half_of_the_crops(
     np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.2)
 
 
+@pytest.mark.parametrize("how, kind", [("center", 1), ("last", 0), ("bicubic", -1)])
+def test_the_network_is_told_the_same_kind_in_half_of_the_crops(how, kind):
+    options = ("--network", "LearnedBilateralUpsample", "--low-res", how)
+    kinds = np.concatenate([inputs[2] for inputs, _ in batches_of(*options, count=30)])
+    assert set(kinds.ravel()) == {0, kind}
+    if kind:
+        assert 0.3 < np.mean(kinds == kind) < 0.7
+
+
 def test_relative_loss_is_the_error_as_a_share_of_that_of_interpolation():
     for (lows, _), targets, weights in batches_of("--loss", "relative"):
         for low, target, weight in zip(lows, targets, weights):

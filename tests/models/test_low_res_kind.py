@@ -56,7 +56,7 @@ def test_the_part_with_the_edges_is_looked_at():
     assert guess_low_res(predict, low, image, 4) == "center"
     part, image = seen[0]
     assert part.shape == (SIDE // 4, SIDE // 4) and image.shape == (SIDE, SIDE, 3)
-    assert part.sum() == low.sum()
+    np.testing.assert_array_equal(part[part > 0], low[low > 0])
     np.testing.assert_array_equal(np.nonzero(part)[1] + image[0, 0, 0] / 4, np.nonzero(low)[1])
 
 

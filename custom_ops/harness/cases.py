@@ -67,7 +67,7 @@ class Case:
             return r.choice([1, 2, 3, 4, 5, 7, 8, 16, 17, 20, 32, 33, 48, 64, 65, 72])
 
         def side():
-            return r.choice([1, 2, 3, 5, 7, 8, 11, 17, 23, 31])
+            return r.choice([1, 2, 3, 5, 7, 8, 11, 17, 23])
 
         def pair(draw):
             return (draw(), draw())

@@ -35,21 +35,17 @@ class WindowedSum : public Job {
     const bool planes = scratch.planes.pay(filter_, tile.width);
     const bool in_planes = source_.guided() || is_direct<T>(filter_) || planes;
     if (in_planes) source_.compute(tile, scratch.guide, scratch.adapting);
-    if (planes) {
-      pack_input(x_, tile, scratch.planes);
-      for (int64_t m = 0; m < tile.height; ++m) {
-        const RowOf<A> sums = row_sums(tile, m, m, scratch);
-        start_row(tile, m, sums);
-        add_plane_row(x_, tile, filter_, m, scratch.adapting, scratch.planes, sums);
-        write_row(tile, m, sums);
-      }
-      return;
-    }
-    const int64_t together = tile.rows_together();
+    if (planes) pack_input(x_, tile, scratch.planes);
+    const int64_t together = planes ? 1 : tile.rows_together();
     for (int64_t first = 0; first < tile.height; first += together) {
       const int64_t last = std::min(first + together, tile.height);
       for (int64_t m = first; m < last; ++m) start_row(tile, m, row_sums(tile, m, first, scratch));
-      add_rows(tile, first, last, in_planes, scratch);
+      if (planes) {
+        add_plane_row(x_, tile, filter_, first, scratch.adapting, scratch.planes,
+                      row_sums(tile, first, first, scratch));
+      } else {
+        add_rows(tile, first, last, in_planes, scratch);
+      }
       for (int64_t m = first; m < last; ++m) write_row(tile, m, row_sums(tile, m, first, scratch));
     }
   }

@@ -11,9 +11,9 @@ from examples.training.data import kept, load_examples, numbered, readable, seed
 from examples.training.errors import UserError
 from keras_pac.models.upsample import KINDS
 
-# How `--low-res any` makes low-res targets, and the number of their kind. LearnedBilateralUpsample
-# is told the kind of half of the crops.
-MIXTURE = {"center": 1.0, "pillow": -1.0, "area": -1.0}
+# How `--low-res any` makes low-res targets. LearnedBilateralUpsample is told the kind of half of
+# the crops.
+MIXTURE = ("center", "pillow", "area")
 SHARES = 0.5, 0.8  # below the first "center", above the second "area"
 # Added to the error of interpolation, so that crops without an edge do not decide.
 LEAST_ERROR = 0.01
@@ -159,7 +159,7 @@ def network_example(guide, target, known, seed, args):
         low = tf.switch_case(
             which, [lambda how=how: low_resolution(target, args.factor, how) for how in MIXTURE]
         )
-        kind = tf.gather(tf.constant([*MIXTURE.values()]), which)
+        kind = tf.gather([KINDS[kind_of(how)] for how in MIXTURE], which)
     else:
         how = low_res_or_default(args.low_res, target.shape[2])
         low, kind = low_resolution(target, args.factor, how), KINDS[kind_of(how)]

@@ -89,10 +89,9 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     if takes_kind and low_res != "any":
         views.append(turned(low, guide, result, low_res))
     around, size = getattr(network, "reach", None), max(1, tile // network.factor)
-    pieces = list(_pieces(low.shape, size, around))
-    jobs = itertools.product(enumerate(views, start=1), pieces)
-    many = len(views) * len(pieces)
-    progress = keras.utils.Progbar(many) if many >= MANY_TILES else None
+    pieces = _pieces(low.shape, size, around)
+    jobs = list(itertools.product(enumerate(views, start=1), pieces))
+    progress = keras.utils.Progbar(len(jobs)) if len(jobs) >= MANY_TILES else None
     for (count, (view_low, view_guide, shown)), (channel, part, seen) in jobs:
         enlarged = _enlarged(seen, network.factor)
         output = predict(view_low[(*seen, channel)], view_guide[enlarged], low_res)

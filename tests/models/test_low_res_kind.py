@@ -74,9 +74,8 @@ def test_unknown_pixels_are_not_guessed_from():
     """They lie along edges, and what they are filled with hides where those are."""
     image, disparity = draw_scene(np.random.default_rng(6_000_000), 256)
     low = low_resolution(disparity, 4)
-    network = models.LearnedBilateralUpsample(
-        4, weights="scenes"
-    )  # a network that is given: no guess
     low[0, 0] = np.nan
+    # The same network, given from outside: for it nothing is guessed.
+    network = models.LearnedBilateralUpsample(4, weights="scenes")
     found = keras_pac.upsample(low, image)
     np.testing.assert_array_equal(found, keras_pac.upsample(low, image, weights=network))

@@ -34,12 +34,13 @@ visualize.upsampling(low, photo, sharp, truth)
 #
 # A number of a low-resolution map is either **one sample** of its cell, as of a laser
 # or of the network of another size, or an **average** of it, as of bicubic or area
-# reduction. If you know which, say so: then the result is the mean of two, of the scene
-# as it is and turned by 180 degrees. Their errors differ, and that of the mean is less.
+# reduction. If you know which, say so: then the result is corrected where it, reduced
+# in the same way, does not give back the map. It also is the mean of two, of the scene
+# as it is and turned by 180 degrees, whose errors differ.
 #
-# If you don't say it, at ×4 and ×8 `upsample` guesses: the scene and the turned scene
-# have the same result only where the map is taken for what it is. It does not guess
-# from maps with unknown pixels, such as this one.
+# If you don't say it, at ×4, ×8 and ×16 `upsample` guesses: it reduces a first result
+# in both ways, and one of them gives back the map better. It does not guess from maps
+# with unknown pixels, such as these.
 
 # %%
 

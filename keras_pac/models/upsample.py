@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_pac.models.learned_bilateral_upsample import FACTORS, LearnedBilateralUpsample
-from keras_pac.models.low_res_kind import guess_low_res, turned
+from keras_pac.models.low_res_kind import agree, guess_low_res, turned
 from keras_pac.ops import checks
 
 KINDS = {"any": 0.0, "center": 1.0, "average": -1.0}
@@ -21,8 +21,13 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     y = network(x, image), for x = (target - minimum) / (maximum - minimum)
 
     Every channel is upsampled by itself. A change of its unit (a y + b, a > 0) passes through.
-    Where `low_res` is told or guessed, a `LearnedBilateralUpsample` sees target and image twice, as
-    they are and turned by 180 degrees, and y is the mean of both results: their errors differ.
+    Where it is known how the target came about, told by `low_res` or guessed, y is corrected:
+
+        y <- y + enlarged(x - reduced(y))
+
+    so that y, reduced in that way, gives x, but for the noise of x. Before that, a
+    `LearnedBilateralUpsample` sees target and image twice, as they are and turned by 180 degrees,
+    and y is the mean of both results: their errors differ.
     Large images are computed in tiles, each with all pixels around it that the network reads: the
     result is that of the whole image. The memory beyond the arrays and a copy of the image does not
     grow with it.
@@ -33,11 +38,11 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
         image: array (H, W), (H, W, 1) or (H, W, 3), grey or RGB, of uint8 or of floating-point type
             with colours from 0 to 1. h = H / factor and w = W / factor, rounded up, for a factor of
             2, 4, 8 or 16.
-        low_res: how the target came about, for `LearnedBilateralUpsample`: "center" if each of its
-            numbers is that of one pixel in the middle of a cell, "average" if it is a mean, as of
-            bicubic and area reduction. "any" (default): not known. The "scenes" guess it then, for
-            factors of 4 and 8 and targets without unknown pixels, if at least 8 pixels high and
-            wide; the guess is right for most real depth maps.
+        low_res: how the target came about: "center" if each of its numbers is that of one pixel in
+            the middle of a cell, "average" if it is a mean, as of bicubic and area reduction. "any"
+            (default): not known. The "scenes" guess it then, for factors of 4, 8 and 16 and targets
+            without unknown pixels, if at least 8 pixels high and wide; the guess is right for most
+            real depth maps.
         weights: "scenes" (default) for the network that comes with the package, a
             `LearnedBilateralUpsample` trained on drawn scenes; or a network of `keras_pac.models`,
             called with `[target_low, guide]`, whose factor counts.
@@ -101,6 +106,8 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
         mean += (output[: mean.shape[0], : mean.shape[1]] - mean) / count
         if progress:
             progress.add(1)
+    if low_res != "any":
+        agree(result, low, known, network.factor, low_res, tile)
     result = result[: image.shape[0], : image.shape[1]]
     for row in range(0, image.shape[0], tile):  # in float64, without a copy of the whole
         rows = result[row : row + tile]

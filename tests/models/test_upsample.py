@@ -10,6 +10,7 @@ from examples.joint_upsampling.low_resolution import low_resolution
 from examples.joint_upsampling.metrics import rmse
 from examples.scenes.drawing import draw_scene
 from keras_pac import models
+from keras_pac.models.low_res_kind import agree
 from keras_pac.models.upsample import fill_unknown
 
 
@@ -234,6 +235,7 @@ def test_low_res_is_told_and_then_the_scene_is_also_seen_turned(factor, told, ho
         rows, cols = (size - late for size in image.shape[:2])
         both = expected[:rows, :cols], np.rot90(turned[:rows, :cols], 2)
         expected[:rows, :cols] = np.mean(both, 0)
+        agree(expected, unit.astype("float32"), np.ones(unit.shape, bool), factor, told, 100)
     result = keras_pac.upsample(low, image, told)
     np.testing.assert_allclose(result, expected * np.ptp(low) + low.min(), atol=2e-6)
 

@@ -70,21 +70,27 @@ def reduced(result, factor, low_res):
     return result
 
 
-def agree(result, low, known, factor, low_res, rows):
-    """Change the result, in place, so that it is reduced to the map.
+def sees_more_again(low_res, factor):
+    """Whether a network makes a better result of the map and what was missing in the first one.
 
-        y <- y + enlarged(x - reduced(y))
+    Measured: with samples, it does not where four or fewer pixels lie between two of them.
+    """
+    return low_res == "average" or factor > 4
 
-    The error of a good result is at edges. What is small and everywhere is noise of the map: a
-    difference d counts (1 - s^2 / d^2) times, and not at all below the deviation s of the noise,
-    for which the median of all differences stands.
+
+def missing(result, low, known, factor, low_res, rows):
+    """What a result lacks to be reduced to the map, x - reduced(y), but for the noise of the map.
+
+    The error of a good result is at edges. What is small and everywhere is noise: a difference d
+    counts (1 - s^2 / d^2) times, and not at all below the deviation s of the noise, for which the
+    median of all differences stands.
 
     Args:
         result: array (H, W, C).
-        low, known: arrays (h, w, C). What is not known does not count.
+        low, known: arrays (h, w, C). Where it is not known, nothing is missing.
         factor: int, H / h.
         low_res: "center" or "average".
-        rows: int, how many of the result are changed at a time.
+        rows: int, how many of the result are looked at a time.
     """
     difference = np.zeros(low.shape, np.float32)
     step = max(1, rows // factor)
@@ -99,12 +105,17 @@ def agree(result, low, known, factor, low_res, rows):
         size = np.abs(difference[..., channel])
         noise = np.median(size[known[..., channel]]) / NOISE
         difference[..., channel] *= 1 - np.minimum(1, noise / np.maximum(size, 1e-30)) ** 2
+    return difference
+
+
+def add_enlarged(result, low, factor, low_res, rows):
+    """Add a map to the result, in place, by bicubic interpolation; some rows at a time."""
     place = (factor - 1) // 2 if low_res == "center" else (factor - 1) / 2
     cols = (np.arange(result.shape[1]) - place) / factor
     for start in range(0, result.shape[0], rows):
         part = result[start : start + rows]
         at = (np.arange(start, start + len(part)) - place) / factor
-        part += _interpolated(_interpolated(difference, at, 0), cols, 1)
+        part += _interpolated(_interpolated(low, at, 0), cols, 1)
 
 
 def _interpolated(values, positions, axis):

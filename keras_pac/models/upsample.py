@@ -7,7 +7,13 @@ import keras
 import numpy as np
 
 from keras_pac.models.learned_bilateral_upsample import FACTORS, LearnedBilateralUpsample
-from keras_pac.models.low_res_kind import agree, guess_low_res, turned
+from keras_pac.models.low_res_kind import (
+    add_enlarged,
+    guess_low_res,
+    missing,
+    sees_more_again,
+    turned,
+)
 from keras_pac.ops import checks
 
 KINDS = {"any": 0.0, "center": 1.0, "average": -1.0}
@@ -21,13 +27,14 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     y = network(x, image), for x = (target - minimum) / (maximum - minimum)
 
     Every channel is upsampled by itself. A change of its unit (a y + b, a > 0) passes through.
-    Where it is known how the target came about, told by `low_res` or guessed, y is corrected:
+    Where it is known how the target came about, told by `low_res` or guessed, y reduced in the same
+    way must give x. What is missing, d = x - reduced(y), but for the noise of x, is put in again:
 
-        y <- y + enlarged(x - reduced(y))
+        y <- network(x + d, image),    then    y <- y + enlarged(x - reduced(y))
 
-    so that y, reduced in that way, gives x, but for the noise of x. Before that, a
-    `LearnedBilateralUpsample` sees target and image twice, as they are and turned by 180 degrees,
-    and y is the mean of both results: their errors differ.
+    (the first not for "center" at factors 2 and 4, where it gains nothing). And a
+    `LearnedBilateralUpsample` sees target and image twice, as they are and turned by 180 degrees: y
+    is the mean of both results, whose errors differ.
     Large images are computed in tiles, each with all pixels around it that the network reads: the
     result is that of the whole image. The memory beyond the arrays and a copy of the image does not
     grow with it.
@@ -89,25 +96,40 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
 
     if low_res == "any" and weights == "scenes" and known.all():
         low_res = guess_low_res(predict, low, guide, network.factor)
-    result = np.zeros((*guide.shape[:2], low.shape[2]), np.float32)  # the mean of no view
-    views = [(low, guide, result)]
-    if takes_kind and low_res != "any":
-        views.append(turned(low, guide, result, low_res))
-    around, size = getattr(network, "reach", None), max(1, tile // network.factor)
-    pieces = _pieces(low.shape, size, around)
-    jobs = list(itertools.product(enumerate(views, start=1), pieces))
-    progress = keras.utils.Progbar(len(jobs)) if len(jobs) >= MANY_TILES else None
-    for (count, (view_low, view_guide, shown)), (channel, part, seen) in jobs:
-        enlarged = _enlarged(seen, network.factor)
-        output = predict(view_low[(*seen, channel)], view_guide[enlarged], low_res)
-        inside = [slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, seen)]
-        output = output[_enlarged(inside, network.factor)]
-        mean = shown[(*_enlarged(part, network.factor), channel)]
-        mean += (output[: mean.shape[0], : mean.shape[1]] - mean) / count
-        if progress:
-            progress.add(1)
-    if low_res != "any":
-        agree(result, low, known, network.factor, low_res, tile)
+    told = low_res != "any"
+    pieces = list(
+        _pieces(low.shape, max(1, tile // network.factor), getattr(network, "reach", None))
+    )
+    again, turn = told and sees_more_again(low_res, network.factor), told and takes_kind
+    looks = len(pieces) * (again + 1 + turn)
+    progress = keras.utils.Progbar(looks) if looks >= MANY_TILES else None
+    result = np.zeros((*guide.shape[:2], low.shape[2]), np.float32)
+
+    def look(low, turn):
+        """Make the result the mean over the views of the scene."""
+        views = [(low, guide, result)]
+        if turn:
+            views.append(turned(low, guide, result, low_res))
+        result[:] = 0
+        for count, (view_low, view_guide, shown) in enumerate(views, start=1):
+            for channel, part, seen in pieces:
+                seen_guide = view_guide[_enlarged(seen, network.factor)]
+                output = predict(view_low[(*seen, channel)], seen_guide, low_res)
+                inside = [slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, seen)]
+                output = output[_enlarged(inside, network.factor)]
+                mean = shown[(*_enlarged(part, network.factor), channel)]
+                mean += (output[: mean.shape[0], : mean.shape[1]] - mean) / count
+                if progress:
+                    progress.add(1)
+
+    if again:
+        look(low, turn=False)
+        look(low + missing(result, low, known, network.factor, low_res, tile), turn)
+    else:
+        look(low, turn)
+    if told:
+        rest = missing(result, low, known, network.factor, low_res, tile)
+        add_enlarged(result, rest, network.factor, low_res, tile)
     result = result[: image.shape[0], : image.shape[1]]
     for row in range(0, image.shape[0], tile):  # in float64, without a copy of the whole
         rows = result[row : row + tile]

@@ -8,7 +8,7 @@ import keras_pac
 from examples.joint_upsampling.low_resolution import low_resolution
 from examples.scenes.drawing import draw_scene
 from keras_pac import models
-from keras_pac.models.low_res_kind import SIDE, agree, guess_low_res, reduced
+from keras_pac.models.low_res_kind import SIDE, add_enlarged, guess_low_res, missing, reduced
 
 BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 # Made from one sample of each cell, or as an average.
@@ -100,7 +100,8 @@ def test_a_result_is_reduced_as_low_resolution_maps_are_made(factor):
 
 def corrected(result, low, factor, kind, rows=1000, known=True):
     result = np.array(result, np.float32)
-    agree(result, low, np.broadcast_to(known, low.shape), factor, kind, rows)
+    rest = missing(result, low, np.broadcast_to(known, low.shape), factor, kind, rows)
+    add_enlarged(result, rest, factor, kind, rows)
     return result
 
 

@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/installed
 BUILD_OP = $(BIN)/python -m keras_pac.build --folder keras_pac/_compiled --objects build/op
 CXX_SOURCES = $(shell find custom_ops tests -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo op wheel release-check test test-oldest test-slow bench exports docs docs-links docs-serve notebooks lint clean
+.PHONY: demo op wheel release-check test test-oldest install-oldest test-slow bench exports docs docs-links docs-serve notebooks lint clean
 
 demo: $(INSTALLED)
 	$(BUILD_OP) --optional
@@ -24,18 +24,21 @@ release-check: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BUILD_OP) --optional
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist worksteal
 
 # Without the site, the core in C++ and the drawn examples of what other tests have by name.
-test-oldest: export PIP_CONSTRAINT = $(CURDIR)/constraints-oldest.txt
+install-oldest test-oldest: export PIP_CONSTRAINT = $(CURDIR)/constraints-oldest.txt
 test-oldest: export PYTEST_ADDOPTS = --ignore=tests/docs --ignore=tests/core --ignore=tests/properties
 test-oldest:
 	$(MAKE) test VENV=.venv-oldest
 
+install-oldest:
+	$(MAKE) .venv-oldest/installed VENV=.venv-oldest
+
 test-slow: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 ziglang
-	$(BIN)/python -m pytest -m "slow and not gpu" -n 2
+	$(BIN)/python -m pytest -m "slow and not gpu" -n 2 --dist worksteal
 
 bench: $(INSTALLED)
 	$(BUILD_OP) --optional

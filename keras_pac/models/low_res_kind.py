@@ -7,7 +7,7 @@ TOLD_APART = (4, 8, 16)  # at a factor of 2 one pixel in four is the sample
 LEAST = 8  # pixels of the map, in height and width
 # Times less disagreement than with the other kind. Averages of thin structures, and noisy ones,
 # look much like samples; samples hardly ever look like averages.
-CLEAR = {"center": 2.0, "average": 1.3}
+CLEAR = {"center": 1.5, "average": 1.3}
 NOISE = 0.6745  # median of the absolute values of a normal distribution with deviation 1
 
 

@@ -12,10 +12,11 @@ NOISE = 0.6745  # median of the absolute values of a normal distribution with de
 
 
 def turned(low, image, result, low_res):
-    """The arrays turned by 180 degrees, without the pixels that have no place then.
+    """Views of the arrays turned by 180 degrees: to write to that of the result writes to it.
 
     The samples of "center" are those before the middle of a cell. Turned, they are those behind it,
-    but for an image that begins a pixel later. Its last row and column are repeated.
+    but for an image that begins a pixel later: its last row and column are repeated, and the first
+    ones of the result have no counterpart.
     """
     low, image, result = (array[::-1, ::-1] for array in (low, image, result))
     if low_res == "center":
@@ -40,7 +41,8 @@ def guess_low_res(predict, low, image, factor):
         return "any"
     rows, cols, channel = _where_most_happens(low, SIDE // factor)
     low = low[rows, cols, channel]
-    result = predict(low, image[_enlarged(rows, factor), _enlarged(cols, factor)], "any")
+    pixels = tuple(slice(factor * part.start, factor * part.stop) for part in (rows, cols))
+    result = predict(low, image[pixels], "any")
     disagreement = {kind: np.std(low - reduced(result, factor, kind)) for kind in CLEAR}
     for kind, other in (("center", "average"), ("average", "center")):
         if CLEAR[kind] * disagreement[kind] < disagreement[other]:
@@ -78,7 +80,7 @@ def sees_more_again(low_res, factor):
     return low_res == "average" or factor > 4
 
 
-def missing(result, low, known, factor, low_res, rows):
+def missing(result, low, known, factor, low_res, block):
     """What a result lacks to be reduced to the map, x - reduced(y), but for the noise of the map.
 
     The error of a good result is at edges. What is small and everywhere is noise: a difference d
@@ -90,10 +92,10 @@ def missing(result, low, known, factor, low_res, rows):
         low, known: arrays (h, w, C). Where it is not known, nothing is missing.
         factor: int, H / h.
         low_res: "center" or "average".
-        rows: int, how many of the result are looked at a time.
+        block: int, how many rows of the result are looked at at a time.
     """
     difference = np.zeros(low.shape, np.float32)
-    step = max(1, rows // factor)
+    step = max(1, block // factor)
     for start in range(0, low.shape[0], step):
         stop = min(start + step, low.shape[0])
         # With two cells more on each side, where there are such.
@@ -104,16 +106,17 @@ def missing(result, low, known, factor, low_res, rows):
     for channel in range(low.shape[2]):
         size = np.abs(difference[..., channel])
         noise = np.median(size[known[..., channel]]) / NOISE
-        difference[..., channel] *= 1 - np.minimum(1, noise / np.maximum(size, 1e-30)) ** 2
+        size = np.maximum(size, 1e-30)  # which is nothing in a range of 1, and not 0
+        difference[..., channel] *= 1 - np.minimum(1, noise / size) ** 2
     return difference
 
 
-def add_enlarged(result, low, factor, low_res, rows):
-    """Add a map to the result, in place, by bicubic interpolation; some rows at a time."""
+def add_enlarged(result, low, factor, low_res, block):
+    """Add a map to the result, in place, by bicubic interpolation; `block` rows at a time."""
     place = (factor - 1) // 2 if low_res == "center" else (factor - 1) / 2
     cols = (np.arange(result.shape[1]) - place) / factor
-    for start in range(0, result.shape[0], rows):
-        part = result[start : start + rows]
+    for start in range(0, result.shape[0], block):
+        part = result[start : start + block]
         at = (np.arange(start, start + len(part)) - place) / factor
         part += _interpolated(_interpolated(low, at, 0), cols, 1)
 
@@ -134,10 +137,6 @@ def _cubic(x):
     x = np.abs(x)
     near, far = ((1.5 * x - 2.5) * x * x + 1), (((-0.5 * x + 2.5) * x - 4) * x + 2)
     return np.where(x < 1, near, np.where(x < 2, far, 0))
-
-
-def _enlarged(part, factor):
-    return slice(factor * part.start, factor * part.stop)
 
 
 def _where_most_happens(low, side):

@@ -27,8 +27,9 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     y = network(x, image), for x = (target - minimum) / (maximum - minimum)
 
     Every channel is upsampled by itself. A change of its unit (a y + b, a > 0) passes through.
-    Where it is known how the target came about, told by `low_res` or guessed, y reduced in the same
-    way must give x. What is missing, d = x - reduced(y), but for the noise of x, is put in again:
+    Where it is known how the target came about, told by `low_res` or guessed, y is brought nearer
+    to what, reduced in the same way, gives x. What is missing, d = x - reduced(y), but for the
+    noise of x, is put in again:
 
         y <- network(x + d, image),    then    y <- y + enlarged(x - reduced(y))
 
@@ -36,8 +37,8 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     `LearnedBilateralUpsample` sees target and image twice, as they are and turned by 180 degrees: y
     is the mean of both results, whose errors differ.
     Large images are computed in tiles, each with all pixels around it that the network reads: the
-    result is that of the whole image. The memory beyond the arrays and a copy of the image does not
-    grow with it.
+    result is that of the whole image. The memory beyond the arrays and two copies of the image does
+    not grow with it.
 
     Args:
         target: array (h, w) or (h, w, C) of any real type and unit: depth, disparity, flow, heat
@@ -46,10 +47,11 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
             with colours from 0 to 1. h = H / factor and w = W / factor, rounded up, for a factor of
             2, 4, 8 or 16.
         low_res: how the target came about: "center" if each of its numbers is that of one pixel in
-            the middle of a cell, "average" if it is a mean, as of bicubic and area reduction. "any"
-            (default): not known. The "scenes" guess it then, for factors of 4, 8 and 16 and targets
-            without unknown pixels, if at least 8 pixels high and wide; the guess is right for most
-            real depth maps.
+            the middle of a cell, "average" if it is a mean, as of bicubic and area reduction.
+            "average" sharpens, noise too: tell it for clean maps. "any" (default): not known. The
+            "scenes" network then guesses it, once for all channels, for factors of 4, 8 and 16 and
+            targets without unknown pixels, if at least 8 pixels high and wide. The guess is right
+            for most real depth maps; noisy averages are often taken for samples, which suits them.
         weights: "scenes" (default) for the network that comes with the package, a
             `LearnedBilateralUpsample` trained on drawn scenes; or a network of `keras_pac.models`,
             called with `[target_low, guide]`, whose factor counts.
@@ -59,7 +61,7 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
 
     Returns:
         A float32 array (H, W) or (H, W, C), in the unit of the target. Edges may overshoot the
-        target's range a little.
+        target's range, usually by less than a tenth: clip probabilities.
 
     Raises:
         ValueError: if an argument breaks its rule above, or if no pixel of a channel is known.
@@ -106,7 +108,7 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     result = np.zeros((*guide.shape[:2], low.shape[2]), np.float32)
 
     def look(low, turn):
-        """Make the result the mean over the views of the scene."""
+        """Make the result the mean over the views of the scene, each of which writes to it."""
         views = [(low, guide, result)]
         if turn:
             views.append(turned(low, guide, result, low_res))

@@ -71,6 +71,18 @@ def test_upsample_finds_it_out(factor, how, kind):
         np.testing.assert_array_equal(found, keras_pac.upsample(low, image, kind))
 
 
+@pytest.mark.parametrize("how, kind", MADE)
+def test_the_result_of_any_network_is_corrected(how, kind):
+    image, disparity = scene(4)
+    low = low_resolution(disparity, 4, how)
+    network = models.JointBilateralUpsample(4, 13, 0.3, 6.0)
+    results = [keras_pac.upsample(low, image, told, network) for told in ("any", kind)]
+    any, told = (np.std(low - low_resolution(result, 4, how)) for result in results)
+    assert told < 0.5 * any
+    any, told = (np.std(disparity - result) for result in results)
+    assert told < any
+
+
 def test_unknown_pixels_are_not_guessed_from():
     """They lie along edges, and a mean of the known pixels of a cell looks like a sample there."""
     image, disparity = scene(4)
@@ -98,10 +110,10 @@ def test_a_result_is_reduced_as_low_resolution_maps_are_made(factor):
         np.testing.assert_allclose(found[inside, inside], expected[inside, inside], atol=1e-6)
 
 
-def corrected(result, low, factor, kind, rows=1000, known=True):
+def corrected(result, low, factor, kind, block=1000, known=True):
     result = np.array(result, np.float32)
-    rest = missing(result, low, np.broadcast_to(known, low.shape), factor, kind, rows)
-    add_enlarged(result, rest, factor, kind, rows)
+    rest = missing(result, low, np.broadcast_to(known, low.shape), factor, kind, block)
+    add_enlarged(result, rest, factor, kind, block)
     return result
 
 
@@ -143,8 +155,19 @@ def test_few_rows_at_a_time_and_the_pixels_that_are_known(kind):
     known = rng.random(low.shape) < 0.7
     at_once = corrected(result, low, 4, kind, known=known)
     assert np.abs(at_once - result).max() > 0.1
-    few = corrected(result, np.where(known, low, 99), 4, kind, rows=5, known=known)
+    few = corrected(result, np.where(known, low, 99), 4, kind, block=5, known=known)
     np.testing.assert_allclose(few, at_once, atol=1e-6)
+
+
+def test_how_much_of_a_difference_counts():
+    """Among differences of +1 and -1, one of 10."""
+    noise = np.where(np.indices((9, 9)).sum(0)[..., None] % 2, 1.0, -1.0)
+    noise[4, 4] = 10
+    found = missing(np.zeros((36, 36, 1)), noise, np.ones(noise.shape, bool), 4, "center", 99)
+    deviation = 1.4826  # of a normal distribution whose half is within 1
+    expected = np.zeros((9, 9, 1))
+    expected[4, 4] = 10 * (1 - deviation**2 / 10**2)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["center", "average"])

@@ -68,8 +68,10 @@ def test_a_workflow_calls_only_make(name):
 
 def test_the_workflow_checks_all_that_ci_checks():
     ci = (ROOT / ".ci" / "run").read_text()
-    wanted = re.findall(r"^make .*$", ci, re.MULTILINE)
-    assert wanted and set(wanted) <= set(commands_of(WORKFLOWS["checks.yml"]))
+    commands = re.findall(r"^make (?:--jobs=2 )?(.*)$", ci, re.MULTILINE)
+    wanted = {f"make {target}" for command in commands for target in command.split()}
+    wanted.remove("make install-oldest")  # the beginning of `make test-oldest`
+    assert len(wanted) >= 5 and wanted <= set(commands_of(WORKFLOWS["checks.yml"]))
 
 
 def test_the_workflow_tests_every_python_that_the_readme_promises():

@@ -41,8 +41,7 @@ def guess_low_res(predict, low, image, factor):
         return "any"
     rows, cols, channel = _where_most_happens(low, SIDE // factor)
     low = low[rows, cols, channel]
-    pixels = tuple(slice(factor * part.start, factor * part.stop) for part in (rows, cols))
-    result = predict(low, image[pixels], "any")
+    result = predict(low, image[pixels_of((rows, cols), factor)], "any")
     disagreement = {kind: np.std(low - reduced(result, factor, kind)) for kind in CLEAR}
     for kind, other in (("center", "average"), ("average", "center")):
         if CLEAR[kind] * disagreement[kind] < disagreement[other]:
@@ -137,6 +136,11 @@ def _cubic(x):
     x = np.abs(x)
     near, far = ((1.5 * x - 2.5) * x * x + 1), (((-0.5 * x + 2.5) * x - 4) * x + 2)
     return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+def pixels_of(slices, factor):
+    """The pixels of the image that belong to slices of the map."""
+    return tuple(slice(factor * s.start, factor * s.stop) for s in slices)
 
 
 def _where_most_happens(low, side):

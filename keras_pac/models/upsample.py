@@ -11,6 +11,7 @@ from keras_pac.models.low_res_kind import (
     add_enlarged,
     guess_low_res,
     missing,
+    pixels_of,
     sees_more_again,
     turned,
 )
@@ -115,23 +116,23 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
         result[:] = 0
         for count, (view_low, view_guide, shown) in enumerate(views, start=1):
             for channel, part, seen in pieces:
-                seen_guide = view_guide[_enlarged(seen, network.factor)]
+                seen_guide = view_guide[pixels_of(seen, network.factor)]
                 output = predict(view_low[(*seen, channel)], seen_guide, low_res)
                 inside = [slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, seen)]
-                output = output[_enlarged(inside, network.factor)]
-                mean = shown[(*_enlarged(part, network.factor), channel)]
+                output = output[pixels_of(inside, network.factor)]
+                mean = shown[(*pixels_of(part, network.factor), channel)]
                 mean += (output[: mean.shape[0], : mean.shape[1]] - mean) / count
                 if progress:
                     progress.add(1)
 
+    rest = functools.partial(missing, result, low, known, network.factor, low_res, tile)
+    seen_low = low
     if again:
         look(low, turn=False)
-        look(low + missing(result, low, known, network.factor, low_res, tile), turn)
-    else:
-        look(low, turn)
+        seen_low = low + rest()
+    look(seen_low, turn)
     if told:
-        rest = missing(result, low, known, network.factor, low_res, tile)
-        add_enlarged(result, rest, network.factor, low_res, tile)
+        add_enlarged(result, rest(), network.factor, low_res, tile)
     result = result[: image.shape[0], : image.shape[1]]
     for row in range(0, image.shape[0], tile):  # in float64, without a copy of the whole
         rows = result[row : row + tile]
@@ -226,10 +227,6 @@ def _along(size, tile, around):
     for start in range(0, size, tile):
         first = min(max(start - around, 0), size - seen)
         yield slice(start, min(start + tile, size)), slice(first, first + seen)
-
-
-def _enlarged(slices, factor):
-    return tuple(slice(factor * s.start, factor * s.stop) for s in slices)
 
 
 def _colors(image):

@@ -32,9 +32,11 @@ def test_a_good_result_tells_how_the_map_was_made(factor, how, kind):
     assert guess_low_res(predict, low, image, factor) == kind
 
 
-@pytest.mark.parametrize("low", [np.zeros((20, 20, 1)), np.eye(7, 20)[..., None]])
+@pytest.mark.parametrize(
+    "low", [np.zeros((20, 20, 1)), np.eye(7, 20)[..., None], np.eye(20, 7)[..., None]]
+)
 def test_it_is_not_clear(low):
-    """A flat map, and a small one."""
+    """A flat map, and small ones."""
     image = np.zeros((4 * low.shape[0], 4 * low.shape[1], 3))
 
     def predict(low, image, low_res):

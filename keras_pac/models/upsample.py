@@ -28,15 +28,13 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     y = network(x, image), for x = (target - minimum) / (maximum - minimum)
 
     Every channel is upsampled by itself. A change of its unit (a y + b, a > 0) passes through.
-    Where it is known how the target came about, told by `low_res` or guessed, y is brought nearer
-    to what, reduced in the same way, gives x. What is missing, d = x - reduced(y), but for the
-    noise of x, is put in again:
+    Where it is known how the target came about, told by `low_res` or guessed, the network looks
+    again, at the scene turned by 180 degrees. And y is brought nearer to what, reduced in the same
+    way, gives x: with d = x - reduced(y), what is missing, but for the noise of x,
 
-        y <- network(x + d, image),    then    y <- y + enlarged(x - reduced(y))
+        y <- 1/2 (y + network(x + 2 d, image)),    then    y <- y + enlarged(x - reduced(y))
 
-    (the first not for "center" at factors 2 and 4, where it gains nothing). And a
-    `LearnedBilateralUpsample` sees target and image twice, as they are and turned by 180 degrees: y
-    is the mean of both results, whose errors differ.
+    ("center" at factors 2 and 4 without 2 d, which gains nothing there).
     Large images are computed in tiles, each with all pixels around it that the network reads: the
     result is that of the whole image. The memory beyond the arrays and two copies of the image does
     not grow with it.
@@ -103,35 +101,27 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     pieces = list(
         _pieces(low.shape, max(1, tile // network.factor), getattr(network, "reach", None))
     )
-    again, turn = told and sees_more_again(low_res, network.factor), told and takes_kind
-    looks = len(pieces) * (again + 1 + turn)
+    looks = len(pieces) * (1 + told)
     progress = keras.utils.Progbar(looks) if looks >= MANY_TILES else None
     result = np.zeros((*guide.shape[:2], low.shape[2]), np.float32)
 
-    def look(low, turn):
-        """Make the result the mean over the views of the scene, each of which writes to it."""
-        views = [(low, guide, result)]
-        if turn:
-            views.append(turned(low, guide, result, low_res))
-        result[:] = 0
-        for count, (view_low, view_guide, shown) in enumerate(views, start=1):
-            for channel, part, seen in pieces:
-                seen_guide = view_guide[pixels_of(seen, network.factor)]
-                output = predict(view_low[(*seen, channel)], seen_guide, low_res)
-                inside = [slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, seen)]
-                output = output[pixels_of(inside, network.factor)]
-                mean = shown[(*pixels_of(part, network.factor), channel)]
-                mean += (output[: mean.shape[0], : mean.shape[1]] - mean) / count
-                if progress:
-                    progress.add(1)
+    def look(low, guide, result, number):
+        """Make the result the mean of the looks so far, of which this is the `number`-th."""
+        for channel, part, seen in pieces:
+            seen_guide = guide[pixels_of(seen, network.factor)]
+            output = predict(low[(*seen, channel)], seen_guide, low_res)
+            inside = [slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, seen)]
+            output = output[pixels_of(inside, network.factor)]
+            mean = result[(*pixels_of(part, network.factor), channel)]
+            mean += (output[: mean.shape[0], : mean.shape[1]] - mean) / number
+            if progress:
+                progress.add(1)
 
-    rest = functools.partial(missing, result, low, known, network.factor, low_res, tile)
-    seen_low = low
-    if again:
-        look(low, turn=False)
-        seen_low = low + rest()
-    look(seen_low, turn)
+    look(low, guide, result, 1)
     if told:
+        rest = functools.partial(missing, result, low, known, network.factor, low_res, tile)
+        again = low + 2 * rest() if sees_more_again(low_res, network.factor) else low
+        look(*turned(again, guide, result, low_res), 2)
         add_enlarged(result, rest(), network.factor, low_res, tile)
     result = result[: image.shape[0], : image.shape[1]]
     for row in range(0, image.shape[0], tile):  # in float64, without a copy of the whole

@@ -122,7 +122,7 @@ def test_many_tiles_show_their_progress(capsys):
     keras_pac.upsample(target, image, tile=32)
     assert "9/9" in capsys.readouterr().out
     keras_pac.upsample(target, image, "average", tile=48)
-    assert "12/12" in capsys.readouterr().out
+    assert "8/8" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "longdouble", "uint16", "int64", "bool"])
@@ -231,8 +231,7 @@ def test_low_res_is_told_and_then_the_scene_is_also_seen_turned(factor, told, ho
         rest = np.ones(low.shape, bool), factor, told, 100
         seen = unit
         if (factor, told) not in [(2, "center"), (4, "center")]:
-            seen = unit + missing(expected, unit, *rest)
-            expected = once(network, seen, image, number)
+            seen = unit + 2 * missing(expected, unit, *rest)
         begin = [(0, late), (0, late), (0, 0)]
         truth, image_turned = (
             np.pad(np.rot90(x, 2)[late:, late:], begin, mode="edge") for x in (truth, image)

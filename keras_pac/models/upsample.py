@@ -6,6 +6,7 @@ import itertools
 import keras
 import numpy as np
 
+from keras_pac.models.fill_unknown import fill_unknown
 from keras_pac.models.learned_bilateral_upsample import FACTORS, LearnedBilateralUpsample
 from keras_pac.models.low_res_kind import (
     add_enlarged,
@@ -55,7 +56,8 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
             `LearnedBilateralUpsample` trained on drawn scenes; or a network of `keras_pac.models`,
             called with `[target_low, guide]`, whose factor counts.
         valid_mask: None (default), or array (h, w) or (h, w, C) of numbers or booleans: 0 where the
-            target is unknown. Unknown pixels are first filled from the known ones around them.
+            target is unknown. Unknown pixels are first filled from known ones that are near and of
+            the same colour.
         tile: int, height and width of the tiles in pixels of the image. Defaults to 1024.
 
     Returns:
@@ -84,8 +86,8 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     low, image = _check_target(target), checks.grey_or_rgb("image", image)
     known = np.isfinite(low) & _check_mask(valid_mask, low.shape)
     network = _network(weights, low.shape[:2], image.shape[:2])
-    low, offset, scale = _in_unit(fill_unknown(low, known), known)
     guide = pad_to_multiple(image, network.factor)
+    low, offset, scale = _in_unit(fill_unknown(low, known, guide, network.factor), known)
     takes_kind = isinstance(network, LearnedBilateralUpsample)
 
     def predict(low, image, low_res):
@@ -128,35 +130,6 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
         rows = result[row : row + tile]
         rows[:] = np.clip(rows * scale + offset, -LARGEST, LARGEST)
     return result[..., 0] if np.ndim(target) == 2 else result
-
-
-def fill_unknown(target, known):
-    """Give the pixels of (h, w, C) that are not `known` a mean of the known ones around them."""
-    if known.all():
-        return target
-    empty = int((~known.any((0, 1))).sum())
-    if empty:
-        raise ValueError(
-            "Each channel of the target must have a known pixel. Received: "
-            f"{empty} of {known.shape[2]} channels without one"
-        )
-    even = [(0, size % 2) for size in target.shape[:2]] + [(0, 0)]
-    values, counts = (np.pad(a, even) for a in (np.where(known, target, 0), known.astype(float)))
-    values, counts = (a[::2] + a[1::2] for a in (values, counts))
-    values, counts = (a[:, ::2] + a[:, 1::2] for a in (values, counts))
-    coarse = fill_unknown(values / np.maximum(counts, 1), counts > 0)
-    for axis in (0, 1):
-        coarse = _doubled(coarse, axis)
-    return np.where(known, target, coarse[: target.shape[0], : target.shape[1]])
-
-
-def _doubled(values, axis):
-    """Twice as long along an axis, by linear interpolation."""
-    values = np.moveaxis(values, axis, 0)
-    around = np.concatenate([values[:1], values, values[-1:]])
-    sides = [values + 0.25 * (neighbour - values) for neighbour in (around[:-2], around[2:])]
-    doubled = np.stack(sides, 1).reshape(-1, *values.shape[1:])
-    return np.moveaxis(doubled, 0, axis)
 
 
 def pad_to_multiple(image, factor):

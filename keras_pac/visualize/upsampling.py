@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_pac.models.upsample import fill_unknown, upsample
+from keras_pac.models.fill_unknown import fill_unknown
+from keras_pac.models.upsample import pad_to_multiple, upsample
 from keras_pac.ops import checks
 from keras_pac.ops._geometry.resize import enlarge_bilinear
 from keras_pac.visualize._drawing import (
@@ -67,7 +68,7 @@ def upsampling(target, image, result=None, truth=None):
     need_matplotlib()
     if result is None:
         result = _check_map("result", upsample(low, image))
-    bilinear = _bilinear(low, factor)[: image.shape[0], : image.shape[1]]
+    bilinear = _bilinear(low, image, factor)[: image.shape[0], : image.shape[1]]
 
     maps = {f"target ({low.shape[0]}x{low.shape[1]})": low, "bilinear": bilinear, "result": result}
     if truth is not None:
@@ -94,10 +95,11 @@ def upsampling(target, image, result=None, truth=None):
     return figure
 
 
-def _bilinear(low, factor):
+def _bilinear(low, image, factor):
     """The map enlarged by a factor, unknown pixels filled; float64, without a mask."""
     known = ~np.ma.getmaskarray(low)[..., None]
-    filled = fill_unknown(low.filled(np.nan)[..., None], known)
+    image = pad_to_multiple(image, factor)
+    filled = fill_unknown(low.filled(np.nan)[..., None], known, image, factor)
     # In its own range from 0 to 1, since float32 would round a map with a large offset.
     start, length = filled.min(), np.ptp(filled) or 1.0
     scaled = keras.ops.convert_to_tensor((filled[None] - start) / length, "float32")

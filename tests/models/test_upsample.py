@@ -11,7 +11,6 @@ from examples.joint_upsampling.metrics import rmse
 from examples.scenes.drawing import draw_scene
 from keras_pac import models
 from keras_pac.models.low_res_kind import add_enlarged, missing
-from keras_pac.models.upsample import fill_unknown
 
 
 def pair(size=(5, 7), factor=4, channels=None, seed=0):
@@ -190,22 +189,6 @@ def test_a_mask_for_each_channel():
     np.testing.assert_array_equal(y[..., 0], keras_pac.upsample(target[..., 0], image))
     alone = keras_pac.upsample(target[..., 1], image, valid_mask=mask[..., 1])
     np.testing.assert_array_equal(y[..., 1], alone)
-
-
-def test_holes_are_filled_from_around_them():
-    rng = np.random.default_rng(0)
-    target = np.where(np.arange(40) < 20, 2.0, 9.0) * np.ones((31, 1))
-    for hole in (np.s_[4:9, 3:12], np.s_[:, :5], np.s_[5:, 22:39], rng.random((31, 40)) < 0.9):
-        known = np.ones((31, 40, 1), bool)
-        known[hole] = False
-        target_known = np.where(known, target[..., None], np.nan)
-        filled = fill_unknown(target_known, known)
-        np.testing.assert_array_equal(filled[known], target_known[known])
-        assert filled.min() >= 2 and filled.max() <= 9
-        if not isinstance(hole, np.ndarray):
-            inside = filled[hole][..., 0]
-            nearest = np.broadcast_to(target, (31, 40))[hole]
-            assert np.abs(inside - nearest).mean() < 1.0, hole
 
 
 def once(network, low, image, told):

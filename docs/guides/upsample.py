@@ -27,8 +27,8 @@ visualize.upsampling(low, photo, sharp, truth)
 # %% [markdown]
 # The difference of result and bilinear is what the network changed: it moved edges to
 # where the photograph has them. Unknown pixels, `NaN` here, were filled from known ones
-# that are near and of the same colour. A `valid_mask` says the same for maps that have
-# another sign for it, such as 0.
+# next to them that have the same colour. A `valid_mask` says the same for maps that
+# have another sign for it, such as 0.
 #
 # ## Say how the map came about
 #

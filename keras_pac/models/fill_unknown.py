@@ -2,16 +2,18 @@
 
 import numpy as np
 
-DISTANCE = 0.7  # pixels: standard deviation of the weights of the eight neighbours
-COLOR = 0.04  # of a range of 1, root of the mean of the channels: the same for their colours
+# The eight neighbours weigh as a Gaussian of these standard deviations.
+DISTANCE = 0.7  # pixels
+COLOR = 0.04  # root mean square of the differences of the channels, which range from 0 to 1
 COARSER = 0.01  # weight of the map of half the size: it counts where no neighbour is alike
 
 
 def fill_unknown(target, known, image, factor):
-    """Give the pixels that are not `known` a mean of known ones near them and of their colour.
+    """Give the pixels that are not `known` a mean of the known ones around them.
 
     Depth cameras lose pixels along edges. A mean of all around would fill these with depths between
-    object and background; the picture tells to which of both they belong.
+    object and background. So next to known pixels those of the same colour count. Gaps that are
+    wider are filled by coarser means, whatever their colour.
 
     Args:
         target, known: arrays (h, w, C), of floating-point numbers and booleans.
@@ -29,7 +31,7 @@ def fill_unknown(target, known, image, factor):
     rows, cols, channels = known.shape[0], known.shape[1], image.shape[2]
     cells = image.reshape(rows, factor, cols, factor, channels)
     colors = cells.mean(axis=(1, 3), dtype=float) / (255 if image.dtype == np.uint8 else 1)
-    return _filled(target, known, colors)
+    return _filled(target, known, colors).astype(target.dtype)
 
 
 def _filled(target, known, colors):

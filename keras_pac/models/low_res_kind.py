@@ -12,7 +12,7 @@ NOISE = 0.6745  # median of the absolute values of a normal distribution with de
 
 
 def turned(low, image, result, low_res):
-    """Views of the arrays turned by 180 degrees: to write to that of the result writes to it.
+    """The arrays turned by 180 degrees. What is written to the result's is written to the result.
 
     The samples of "center" are those before the middle of a cell. Turned, they are those behind it,
     but for an image that begins a pixel later: its last row and column are repeated, and the first
@@ -50,7 +50,7 @@ def guess_low_res(predict, low, image, factor):
 
 
 def reduced(result, factor, low_res):
-    """The map of which (H, W, ...) would be the result.
+    """The map that is made of a result (H, W, ...) in the way that `low_res` says.
 
     For "average" a mean of Pillow's bicubic and of area reduction, since one can't tell which.
     """
@@ -72,9 +72,9 @@ def reduced(result, factor, low_res):
 
 
 def sees_more_again(low_res, factor):
-    """Whether a network makes a better result of the map and what was missing in the first one.
+    """Whether a second look gains by seeing the map with what was missing in the first result.
 
-    Measured: with samples, it does not where four or fewer pixels lie between two of them.
+    Measured: with samples it does not at factors of 2 and 4.
     """
     return low_res == "average" or factor > 4
 
@@ -83,8 +83,8 @@ def missing(result, low, known, factor, low_res, block):
     """What a result lacks to be reduced to the map, x - reduced(y), but for the noise of the map.
 
     The error of a good result is at edges. What is small and everywhere is noise: a difference d
-    counts (1 - s^2 / d^2) times, and not at all below the deviation s of the noise, for which the
-    median of all differences stands.
+    counts (1 - s^2 / d^2) times, and not at all below s, the standard deviation of the noise if the
+    median of the known differences were noise.
 
     Args:
         result: array (H, W, C).

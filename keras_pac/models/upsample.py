@@ -28,14 +28,16 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
 
     y = network(x, image), for x = (target - minimum) / (maximum - minimum)
 
-    Every channel is upsampled by itself. A change of its unit (a y + b, a > 0) passes through.
-    Where it is known how the target came about, told by `low_res` or guessed, the network looks
-    again, at the scene turned by 180 degrees. And y is brought nearer to what, reduced in the same
-    way, gives x: with d = x - reduced(y), what is missing, but for the noise of x,
+    Every channel is upsampled by itself. A change of the target's unit (a target + b, a > 0) passes
+    through. Where it is known how the target came about, told by `low_res` or guessed, the network
+    looks twice, the second time at the scene turned by 180 degrees. And the result is reduced in
+    the same way: what that lacks of x, d(y) = x - reduced(y), is put in again, but for the noise
+    of x:
 
-        y <- 1/2 (y + network(x + 2 d, image)),    then    y <- y + enlarged(x - reduced(y))
+        y1 = network(x, image),    y2 = network(x + 2 d(y1), image), turned,    m = (y1 + y2) / 2
+        y = m + enlarged(d(m))
 
-    ("center" at factors 2 and 4 without 2 d, which gains nothing there).
+    (y2 without d(y1) for "center" at factors 2 and 4, where it gains nothing).
     Large images are computed in tiles, each with all pixels around it that the network reads: the
     result is that of the whole image. The memory beyond the arrays and two copies of the image does
     not grow with it.
@@ -56,13 +58,13 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
             `LearnedBilateralUpsample` trained on drawn scenes; or a network of `keras_pac.models`,
             called with `[target_low, guide]`, whose factor counts.
         valid_mask: None (default), or array (h, w) or (h, w, C) of numbers or booleans: 0 where the
-            target is unknown. Unknown pixels are first filled from known ones that are near and of
-            the same colour.
+            target is unknown, as it is where it is NaN. Unknown pixels are filled first: by the
+            known ones next to them that have the same colour; deeper in a gap by all around it.
         tile: int, height and width of the tiles in pixels of the image. Defaults to 1024.
 
     Returns:
         A float32 array (H, W) or (H, W, C), in the unit of the target. Edges may overshoot the
-        target's range, usually by less than a tenth: clip probabilities.
+        target's range, usually by less than a fifth: clip probabilities.
 
     Raises:
         ValueError: if an argument breaks its rule above, or if no pixel of a channel is known.
@@ -87,7 +89,8 @@ def upsample(target, image, low_res="any", weights="scenes", valid_mask=None, ti
     known = np.isfinite(low) & _check_mask(valid_mask, low.shape)
     network = _network(weights, low.shape[:2], image.shape[:2])
     guide = pad_to_multiple(image, network.factor)
-    low, offset, scale = _in_unit(fill_unknown(low, known, guide, network.factor), known)
+    low, offset, scale = _in_unit(np.where(known, low, np.nan), known)
+    low = fill_unknown(low, known, guide, network.factor)
     takes_kind = isinstance(network, LearnedBilateralUpsample)
 
     def predict(low, image, low_res):
@@ -222,10 +225,10 @@ def _check_mask(mask, shape):
     """The mask as booleans that fit an array of the shape (h, w, C)."""
     if mask is None:
         return True
-    mask = np.asarray(mask)
+    mask = np.asarray(np.ma.filled(mask, 0))
     if mask.dtype.kind not in "biuf" or mask.shape not in (shape[:2], (*shape[:2], 1), shape):
         raise ValueError(
             "`valid_mask` must be an array of numbers or booleans of the size of the target, "
             f"{shape[:2]} or {shape}. Received: {mask.dtype} of shape {mask.shape}"
         )
-    return mask.reshape(*shape[:2], -1) != 0
+    return np.nan_to_num(mask).reshape(*shape[:2], -1) != 0

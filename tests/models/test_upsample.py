@@ -147,12 +147,14 @@ def test_types_of_the_image():
     np.testing.assert_array_equal(keras_pac.upsample(target, grey[..., 0]), y)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("hole", [False, True])
 @pytest.mark.parametrize("value", [0, 7.5, -3e38, 1e-310, 1e30])
-def test_a_flat_target_stays_flat(value):
+def test_a_flat_target_stays_flat(value, hole):
     _, image = pair()
-    np.testing.assert_array_equal(
-        keras_pac.upsample(np.full((5, 7), value), image), np.float32(value)
-    )
+    unknown = hole & (np.indices((5, 7)).sum(0) == 4)
+    target = np.ma.masked_array(np.full((5, 7), value), unknown)
+    np.testing.assert_array_equal(keras_pac.upsample(target, image, "center"), np.float32(value))
 
 
 def test_the_largest_numbers_of_float32():
@@ -177,6 +179,8 @@ def test_unknown_pixels(unknown):
     np.testing.assert_array_equal(keras_pac.upsample(target, image, valid_mask=mask), y)
     masked = np.ma.masked_array(target, ~mask)
     np.testing.assert_array_equal(keras_pac.upsample(masked, image), y)
+    for other in (np.where(mask, 0.5, np.nan), np.ma.masked_array(np.ones((40, 40)), ~mask)):
+        np.testing.assert_array_equal(keras_pac.upsample(target, image, valid_mask=other), y)
     far = keras_pac.upsample(target, image)
     np.testing.assert_allclose(y[70:, 70:], far[70:, 70:], atol=2e-6)
 

@@ -26,9 +26,11 @@ test: $(INSTALLED)
 	$(BUILD_OP) --optional
 	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist worksteal
 
-# Without the site, the core in C++ and the drawn examples of what other tests have by name.
+# The package, by the tests that have their cases by name: without what is in the repository only,
+# converters to other formats, and the core in C++.
+NOT_OLDEST = benchmarks core docs examples exports properties
 install-oldest test-oldest: export PIP_CONSTRAINT = $(CURDIR)/constraints-oldest.txt
-test-oldest: export PYTEST_ADDOPTS = --ignore=tests/docs --ignore=tests/core --ignore=tests/properties
+test-oldest: export PYTEST_ADDOPTS = $(NOT_OLDEST:%=--ignore=tests/%)
 test-oldest:
 	$(MAKE) test VENV=.venv-oldest
 

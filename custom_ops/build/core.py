@@ -26,7 +26,7 @@ FLAGS = (
     "-O3 -std=c++17 -fPIC -fvisibility=hidden -ffp-contract=fast -fno-math-errno "
     "-fno-trapping-math -Wall -Wextra -Wno-maybe-uninitialized"
 ).split()  # the last because GCC 12 warns about its own AVX-512 header
-SANITIZE = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all".split()
+SANITIZE = "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all".split()
 # cpu/engine.cc is compiled once for each; the library chooses when it runs.
 INSTRUCTIONS = {
     "generic": [],

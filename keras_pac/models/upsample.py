@@ -209,8 +209,7 @@ def _check_target(target):
             "`target` must be an array (height, width) or (height, width, channels), not empty. "
             f"Received: shape {target.shape}"
         )
-    if target.dtype.kind not in "biuf" and target.dtype.name != "bfloat16":
-        raise ValueError(f"`target` must be of a real type. Received: dtype={target.dtype}")
+    checks.real_array("target", target)
     if np.ma.isMaskedArray(target):
         target = target.astype(np.float64).filled(np.nan)
     target = target.astype(np.float64).reshape(*target.shape[:2], -1)

@@ -295,6 +295,12 @@ def grey_or_rgb(name, value):
     return array
 
 
+def real_array(name, array):
+    """Numbers of NumPy's real types, or bfloat16, which is none of NumPy's own."""
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise ValueError(f"`{name}` must be of a real type. Received: dtype={array.dtype}")
+
+
 def colors(name, array):
     """An image as an array: colours of uint8, or numbers from 0 to 1."""
     if array.dtype != np.uint8:

@@ -116,8 +116,7 @@ def _check_map(name, value, size=None):
             f"`{name}` must be an array (height, width) or (height, width, 1), not empty; of a map "
             f"with several channels give one. Received: shape {np.shape(value)}"
         )
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"`{name}` must be of a real type. Received: dtype={array.dtype}")
+    checks.real_array(name, array)
     if size is not None and array.shape != tuple(size):
         raise ValueError(
             f"`{name}` must have the height and width of `image`, {tuple(size)}. "

@@ -1,5 +1,6 @@
 """The panels of `upsampling`: against bilinear interpolation by hand, and `keras_pac.upsample`."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -34,6 +35,14 @@ def test_the_panels(rng):
     result = keras_pac.upsample(low, IMAGE)
     np.testing.assert_array_equal(panels["result"], result)
     np.testing.assert_allclose(panels["result - bilinear"], result - bilinear, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int16", "bfloat16"])
+def test_targets_of_other_types(dtype):
+    low = keras.ops.convert_to_tensor(np.eye(4), dtype)  # NumPy has no bfloat16 of its own
+    panels = drawn(visualize.upsampling(keras.ops.convert_to_numpy(low), IMAGE))
+    np.testing.assert_array_equal(panels["target (4x4)"], np.eye(4))
+    np.testing.assert_array_equal(panels["result"], keras_pac.upsample(np.eye(4), IMAGE))
 
 
 def test_with_a_truth_the_errors_are_drawn(rng):

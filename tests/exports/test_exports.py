@@ -1,4 +1,4 @@
-"""Every cell of the table: an exported model computes, without keras_pac, what it did before."""
+"""Cells of the table: an exported model computes, without keras_pac, what it did before."""
 
 import pytest
 

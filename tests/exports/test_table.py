@@ -7,7 +7,7 @@ from tests.exports.formats import FORMATS
 from tests.exports.table import END, PACKAGES, PAGE, START, lines_of
 from tests.support.tolerances import RELATIVE
 
-# The tests want a result from every cell, so none may say "no".
+# A result is wanted from every cell, so none may say "no".
 NUMBER = re.compile(r"\de-\d+")
 
 

@@ -28,9 +28,7 @@ def fill_unknown(target, known, image, factor):
             "Each channel of the target must have a known pixel. Received: "
             f"{empty} of {known.shape[2]} channels without one"
         )
-    rows, cols, channels = known.shape[0], known.shape[1], image.shape[2]
-    cells = image.reshape(rows, factor, cols, factor, channels)
-    colors = cells.mean(axis=(1, 3), dtype=float) / (255 if image.dtype == np.uint8 else 1)
+    colors = _cells(image, factor).mean((1, 3), float) / (255 if image.dtype == np.uint8 else 1)
     return _filled(target, known, colors).astype(target.dtype)
 
 
@@ -62,12 +60,16 @@ def _from_half_the_size(values, counts, colors):
     """
     rows, cols = values.shape[:2]
     even = [(0, rows % 2), (0, cols % 2), (0, 0)]
-    values, counts = (np.pad(array, even) for array in (values, counts))
-    colors = np.pad(colors, even, mode="edge")
-    values, counts, colors = (a[::2] + a[1::2] for a in (values, counts, colors))
-    values, counts, colors = (a[:, ::2] + a[:, 1::2] for a in (values, counts, colors))
-    half = _filled(values / np.maximum(counts, 1), counts > 0, colors / 4)
+    values, counts = (_cells(np.pad(array, even), 2).sum((1, 3)) for array in (values, counts))
+    colors = _cells(np.pad(colors, even, mode="edge"), 2).mean((1, 3))
+    half = _filled(values / np.maximum(counts, 1), counts > 0, colors)
     return _doubled(_doubled(half, 0), 1)[:rows, :cols]
+
+
+def _cells(array, factor):
+    """(rows, factor, columns, factor, channels): axes 1 and 3 are those of a cell."""
+    rows, cols, channels = array.shape
+    return array.reshape(rows // factor, factor, cols // factor, factor, channels)
 
 
 def _doubled(values, axis):

@@ -149,12 +149,13 @@ def test_types_of_the_image():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("hole", [False, True])
+@pytest.mark.parametrize("low_res", ["any", "center"])
 @pytest.mark.parametrize("value", [0, 7.5, -3e38, 1e-310, 1e30])
-def test_a_flat_target_stays_flat(value, hole):
+def test_a_flat_target_stays_flat(value, low_res, hole):
     _, image = pair()
     unknown = hole & (np.indices((5, 7)).sum(0) == 4)
     target = np.ma.masked_array(np.full((5, 7), value), unknown)
-    np.testing.assert_array_equal(keras_pac.upsample(target, image, "center"), np.float32(value))
+    np.testing.assert_array_equal(keras_pac.upsample(target, image, low_res), np.float32(value))
 
 
 def test_the_largest_numbers_of_float32():

@@ -138,11 +138,12 @@ for axis, image, title in zip(
 #
 # ```bash
 # python -m examples.joint_upsampling train \
-#     --data folder --images my/rgb --targets my/depth --factor 4 \
-#     --network LearnedBilateralUpsample --out outputs/mine
+#     --data folder --images my/rgb --targets my/depth --split 'train[:80%]' \
+#     --factor 4 --crop 96 --batch-size 4 --steps 5000 \
+#     --network LearnedBilateralUpsample --initial-weights mine.keras --out outputs/mine
 # python -m examples.joint_upsampling evaluate \
-#     --data folder --images my/rgb --targets my/depth --factor 4 \
-#     --weights outputs/mine/network.keras
+#     --data folder --images my/rgb --targets my/depth --split 'train[80%:]' \
+#     --factor 4 --weights outputs/mine/network.keras
 # ```
 #
 # The other networks of {doc}`keras_pac.models </reference/index>` are called in the

@@ -35,8 +35,8 @@ visualize.upsampling(low, photo, sharp, truth)
 # A number of a low-resolution map is either **one sample** of its cell, as of a laser
 # or of the network of another size, or an **average** of it, as of bicubic or area
 # reduction. If you know which, say so: then the result is corrected where it, reduced
-# in the same way, does not give back the map. It also is the mean of two, of the scene
-# as it is and turned by 180 degrees, whose errors differ.
+# in the same way, does not give back the map. It is also the mean of two results: one
+# for the scene as it is, one for the scene turned by 180 degrees.
 #
 # If you don't say it, at ×4, ×8 and ×16 `upsample` guesses: it reduces a first result
 # in both ways, and one of them gives back the map better. It does not guess from maps

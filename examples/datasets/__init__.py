@@ -96,7 +96,9 @@ def _builder(name, data_dir, manual_dir, config):
         raise ValueError(f"`name` must be one of {NAMES}. Received: name={name!r}")
     if name in FOLDERS:
         if manual_dir is None:
-            raise ValueError(f"{name} needs `manual_dir`, the folder of the pairs")
+            raise ValueError(
+                f"{name} needs `manual_dir` (--manual-dir), the folder of its files. Received: None"
+            )
         builder_class, make_config = FOLDERS[name]
         return builder_class(data_dir=data_dir, config=make_config(manual_dir, **config)), None
     if name == "mpi_sintel":
@@ -110,7 +112,10 @@ def _builder(name, data_dir, manual_dir, config):
     else:
         builder = RELEASES[name](data_dir=data_dir)
     if config:
-        raise ValueError(f"{name} knows no argument {sorted(config)}")
+        raise ValueError(
+            f"{name} takes no options of its files: those are for {' and '.join(FOLDERS)}. "
+            f"Received: {', '.join(sorted(config))}"
+        )
     names = getattr(builder, "MANUAL_NAMES", ())
     if manual_dir and names and not any(Path(manual_dir, name).exists() for name in names):
         raise FileNotFoundError(

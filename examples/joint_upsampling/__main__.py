@@ -112,7 +112,10 @@ def add_evaluate_options(parser):
         help="gdsr: that of guided depth super-resolution, bicubic low-res targets (Pillow's), the "
         "whole image, shares of bicubic",
     )
-    tell = "tell LearnedBilateralUpsample how low-res targets are made"
+    tell = (
+        "tell `upsample` how low-res targets are made: with all networks and the bilateral filter "
+        "it then looks twice and corrects the result"
+    )
     add("--tell-low-res", action="store_true", help=tell)
     add("--metric", choices=("rmse", "epe"), help="(epe for flow, rmse for the rest)")
     add(

@@ -101,7 +101,11 @@ def cut_to_multiple(example, factor):
     """The example without the last rows and columns that do not fill a low-res pixel."""
     rows, cols = (size - size % factor for size in example["target"].shape[:2])
     if not rows or not cols:
-        raise UserError(f"{example['name']} is smaller than one low-res pixel")
+        size = "{}x{}".format(*example["target"].shape[:2])
+        raise UserError(
+            f"{example['name']} has {size} pixels, less than one low-res pixel: that is "
+            f"{factor}x{factor} (--factor)"
+        )
     return {**example, **{key: example[key][:rows, :cols] for key in ("image", "target")}}
 
 

@@ -57,7 +57,10 @@ def check_folders(args, paths):
         raise UserError(f"--output and --overlays must be different folders, not both {output}")
     areas = args.areas and Path(args.areas)
     if areas and (areas.is_dir() or areas.resolve() in {*inputs, Path(args.weights).resolve()}):
-        raise UserError(f"--areas {areas} is a folder, an image or the network")
+        raise UserError(
+            "--areas must be a file of its own, not a folder, an image or the network. "
+            f"Received: {areas}"
+        )
     return output, overlays
 
 

@@ -359,7 +359,7 @@ def test_scenes(load, monkeypatch):
     "name, arguments, message",
     [
         ("nyu", {}, "`name` must be one of .*nyu_depth_v2_labeled"),
-        ("scenes", {"factor": 4}, r"scenes knows no argument \['factor'\]"),
+        ("scenes", {"factor": 4}, "scenes takes no options of its files: .*Received: factor"),
         ("mpi_sintel", {"render_pass": "clear"}, "`render_pass` must be one of .*clean"),
         ("image_folder_pairs", {}, "image_folder_pairs needs `manual_dir`"),
     ],

@@ -214,7 +214,7 @@ def test_unknown_pixels_do_not_count_in_the_loss():
     [
         (
             {"target": np.zeros((48, 40, 1), np.float32)},
-            "scene 0: the image has 48x48 pixels and the target 48x40",
+            "scene 0: image and target must have the same size. Received: 48x48 and 48x40 pixels",
         ),
         ({"target": np.full((48, 48, 1), np.nan)}, "scene 0: every pixel .* unknown"),
     ],

@@ -225,7 +225,9 @@ def test_prediction_does_not_overwrite_its_images(tiny, tmp_path):
     command[-1] = tmp_path / "out"
     with pytest.raises(UserError, match="--overlays .* would overwrite the image photo.png"):
         run_program(*command, "--overlays", tmp_path)
-    with pytest.raises(UserError, match="--areas .*photo.png is a folder, an image or"):
+    with pytest.raises(
+        UserError, match="--areas must be a file of its own, .*Received: .*photo.png"
+    ):
         run_program(*command, "--areas", tmp_path / "photo.png")
     with pytest.raises(UserError, match="must be different folders"):
         run_program(*command, "--overlays", tmp_path / "out")

@@ -68,9 +68,9 @@ def arrays(examples):
 def check(image, target, name):
     """Raise a UserError unless image and target have the same size and a pixel is known."""
     if image.shape[:2] != target.shape[:2]:
-        sizes = (f"{array.shape[0]}x{array.shape[1]}" for array in (image, target))
+        sizes = " and ".join(f"{array.shape[0]}x{array.shape[1]}" for array in (image, target))
         raise UserError(
-            f"{name}: image and target must have the same size. Received: {' and '.join(sizes)} pixels"
+            f"{name}: image and target must have the same size. Received: {sizes} pixels"
         )
     if not np.isfinite(target).all(-1).any():
         raise UserError(f"{name}: every pixel of the target is unknown")

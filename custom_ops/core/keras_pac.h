@@ -54,7 +54,8 @@ typedef enum { KPAC_FLOAT16, KPAC_BFLOAT16, KPAC_FLOAT32, KPAC_FLOAT64 } kpac_ty
 // in check.cc; k and its derivative in cpu/guide_tile.h (to_similarity, to_distance_gradient),
 // cpu/channel_wise.h and cuda/adapting.cuh (Features, DistanceGradient); and for the tests
 // harness/reference.py, harness/sizes.py and tests/core/reference.h. In Python it needs KERNEL_TYPES
-// and KernelForm (ops/_implementations/kernel_form.py) and the rules of ops/checks.py.
+// and KernelForm (ops/_implementations/kernel_form.py), the rules of ops/checks.py, and where it has
+// parameters their weights (layers/base_pac_layer.py).
 typedef enum { KPAC_GAUSSIAN, KPAC_INVERSE } kpac_kernel_type;
 typedef enum { KPAC_POOLING, KPAC_SHARED, KPAC_FULL } kpac_filter_type;
 

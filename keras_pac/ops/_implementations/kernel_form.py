@@ -9,7 +9,7 @@ import dataclasses
 import keras
 from keras import ops
 
-KERNEL_TYPES = ("gaussian", "inverse")
+KERNEL_TYPES = ("gaussian", "inverse")  # in the order of kpac_kernel_type
 # Keeps the slope of the inverse kernel finite where two features are equal; KPAC_INVERSE_EPSILON.
 INVERSE_EPSILON = 1e-4
 

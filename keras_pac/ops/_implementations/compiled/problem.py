@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_pac.ops._geometry.window import Window, convolution_window, transposed_window
 from keras_pac.ops._implementations.compiled import Options
-from keras_pac.ops._implementations.kernel_form import in_float32
+from keras_pac.ops._implementations.kernel_form import KERNEL_TYPES, in_float32
 
 # The fields of `kpac_inputs` and `kpac_outputs`, in their order.
 INPUTS = "x adapting_kernel guide center valid_mask alpha exponent filter bias upstream".split()
@@ -18,7 +18,6 @@ OUTPUTS = "y adapting_kernel output_mask x guide center alpha exponent filter bi
 FUNCTIONS = "adapting_kernel adapting_kernel_gradient windowed_sum windowed_sum_gradient".split()
 SCALARS = "alpha", "exponent"  # their type is float32 at least
 _TYPES = "float16 bfloat16 float32 float64".split()
-_KERNEL_TYPES = "gaussian inverse".split()
 _POOLING, _SHARED, _FULL = range(3)
 _NUMBERS = 18
 
@@ -69,9 +68,9 @@ class Problem:
             raise ValueError(f"A problem has {_NUMBERS} numbers. Received: {len(numbers)}")
         pairs = [tuple(numbers[i : i + 2]) for i in range(0, 12, 2)]
         transposed, kernel_type, *flags = numbers[12:]
-        if kernel_type not in range(len(_KERNEL_TYPES)):
+        if kernel_type not in range(len(KERNEL_TYPES)):
             raise ValueError(f"There is no kernel type of number {kernel_type}")
-        options = Options(_KERNEL_TYPES[kernel_type], *map(bool, flags))
+        options = Options(KERNEL_TYPES[kernel_type], *map(bool, flags))
         return cls(is_sum, Extent(*pairs, bool(transposed)), options)
 
     def numbers(self):
@@ -85,7 +84,7 @@ class Problem:
             *window.strides,
             *window.dilation_rate,
             int(window.transposed),
-            _KERNEL_TYPES.index(options.kernel_type),
+            KERNEL_TYPES.index(options.kernel_type),
             *map(int, options[1:]),
         ]
 
@@ -191,7 +190,7 @@ def _sizes(problem, x, guide, filter, dtype, bias_image):
         *window.before,
         *guide_padding,
         _TYPES.index(dtype),
-        _KERNEL_TYPES.index(options.kernel_type),
+        KERNEL_TYPES.index(options.kernel_type),
         kind,
         int(options.asymmetric),
         int(options.channel_wise),

@@ -136,7 +136,7 @@ for cell in (4, 8, 12, 20):
 # - Masks of cells of 12 pixels and more, on objects of few colours: PAMR.
 # - A network's mistakes are seldom of this kind only. Where it gives a whole object the
 #   wrong label, no colour helps. Behind a network that was trained on street scenes
-#   (CamVid), the CRF gained 0.4 points of mean IoU and PAMR lost 1.4, although both
+#   (CamVid), the CRF gained 0.4 points of mean IoU and PAMR lost 1.5, although both
 #   gained close to borders ({doc}`/results/segmentation`). So measure on images of your
 #   own. If you can train, a trained CRF gains more:
 #   {py:func}`keras_pac.models.with_pac_crf`.

@@ -62,7 +62,13 @@ def evaluate(args):
 
 
 def logits_of(network, image):
-    """What a network says of a uint8 RGB image of any size."""
+    """What a network says of a uint8 RGB image."""
+    takes = network.inputs[0].shape[1:3]
+    if any(fixed not in (None, size) for fixed, size in zip(takes, image.shape)):
+        raise UserError(
+            f"The network takes images of {takes[0]}x{takes[1]} pixels only. Received: one of "
+            f"{image.shape[0]}x{image.shape[1]}"
+        )
     return network(image[None].astype(np.float32), training=False)[0]
 
 

@@ -135,10 +135,11 @@ def load_network(path):
         tensor for name in ("inputs", "outputs") for tensor in getattr(network, name, None) or []
     ]
     shapes = [tuple(tensor.shape) for tensor in tensors]
-    if len(shapes) != 2 or any(len(s) != 4 for s in shapes) or shapes[0][3] != 3:
+    fits = len(shapes) == 2 and all(len(s) == 4 for s in shapes) and shapes[0][3] == 3
+    if not fits or shapes[1][3] == 1:
         raise UserError(
             f"{path} is no segmentation network: it must take RGB images and return logits, "
-            f"(batch, rows, cols, channels). Its shapes are {shapes}"
+            f"(batch, rows, cols, channels), of 2 classes or more. Its shapes are {shapes}"
         )
     return network
 

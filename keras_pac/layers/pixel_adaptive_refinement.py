@@ -35,7 +35,8 @@ class PixelAdaptiveRefinement(keras.layers.Layer):
 
     Call arguments:
         inputs: `[mask, image]`, of floating-point types: what to refine, such as finite scores or
-            probabilities of labels, and an image of any unit.
+            probabilities of labels, and an image of any unit in which standard deviations are far
+            above 1e-7.
 
     Input shape:
         mask (B, h, w, L) and image (B, H, W, C). With channels_first the channels come second.

@@ -229,9 +229,23 @@ def test_prediction_does_not_overwrite_its_images(tiny, tmp_path):
         UserError, match="--areas must be a file of its own, .*Received: .*photo.png"
     ):
         run_program(*command, "--areas", tmp_path / "photo.png")
+    with pytest.raises(UserError, match="--areas must be a file of its own, .*out/photo.png"):
+        run_program(*command, "--areas", tmp_path / "out" / "photo.png")
+    for option, path in (("--overlays", "photo.png"), ("--areas", "photo.png/areas.csv")):
+        with pytest.raises(UserError, match=f"{option} needs a folder. Received: .*photo.png"):
+            run_program(*command, option, tmp_path / path)
     with pytest.raises(UserError, match="must be different folders"):
         run_program(*command, "--overlays", tmp_path / "out")
     assert (tmp_path / "photo.png").read_bytes() == before
+
+
+def test_a_network_of_one_size_names_it(tmp_path):
+    Image.new("RGB", (9, 8)).save(tmp_path / "photo.png")
+    image = keras.Input((16, 24, 3))
+    keras.Model(image, keras.layers.Conv2D(2, 1)(image)).save(tmp_path / "fixed.keras")
+    command = ["predict", "--weights", tmp_path / "fixed.keras", "--images", tmp_path]
+    with pytest.raises(UserError, match="images of 16x24 pixels only. Received: one of 8x9"):
+        run_program(*command, "--output", tmp_path / "out")
 
 
 def test_prediction_names_what_it_cannot_read(tiny, tmp_path):

@@ -56,6 +56,10 @@ def test_the_networks_need_logits_of_an_rgb_image(tmp_path):
     PacJointUpsampleLite(4).save(tmp_path / "other.keras")
     with pytest.raises(UserError, match="other.keras is no segmentation network"):
         networks.load_network(tmp_path / "other.keras")
+    image = keras.Input((None, None, 3))
+    keras.Model(image, keras.layers.Conv2D(1, 1)(image)).save(tmp_path / "one.keras")
+    with pytest.raises(UserError, match="one.keras is no segmentation .* 2 classes or more"):
+        networks.load_network(tmp_path / "one.keras")
     with pytest.raises(UserError, match="broken.keras is no trained network"):
         networks.load_network(tmp_path / "broken.keras")
 

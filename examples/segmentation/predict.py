@@ -49,19 +49,19 @@ def check_folders(args, paths):
     """The folders of labels and overlays (or None); nothing that was given may be overwritten."""
     output, overlays = Path(args.output), args.overlays and Path(args.overlays)
     areas = args.areas and Path(args.areas)
-    folders = {"--output": output, "--overlays": overlays, "--areas": areas and areas.parent}
-    for option, folder in folders.items():
+    folders = {"--output": output, "--overlays": overlays}
+    for option, folder in {**folders, "--areas": areas and areas.parent}.items():
         if folder and folder.exists() and not folder.is_dir():
             raise UserError(f"{option} needs a folder. Received: {folder}, which is a file")
     if overlays and overlays.resolve() == output.resolve():
         raise UserError(f"--output and --overlays must be different folders, not both {output}")
-    taken = {path.resolve() for path in [*paths.values(), Path(args.weights)]}
-    for option, folder in (("--output", output), ("--overlays", overlays)):
+    images = {path.resolve() for path in paths.values()}
+    for option, folder in folders.items():
         written = {(folder / f"{name}.png").resolve() for name in paths if folder}
-        if over := sorted(path.name for path in written & taken):
+        if over := sorted(path.name for path in written & images):
             raise UserError(f"{option} {folder} would overwrite the image {over[0]}")
-        taken |= written
-    if areas and (areas.is_dir() or areas.resolve() in taken):
+        images |= written
+    if areas and (areas.is_dir() or areas.resolve() in {*images, Path(args.weights).resolve()}):
         raise UserError(
             "--areas must be a file of its own, not a folder, an image or the network. "
             f"Received: {areas}"
